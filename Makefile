@@ -1,0 +1,30 @@
+# `make demo` and `make test` do all the set-up that they need, once.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+CORES  ?= $(shell getconf _NPROCESSORS_ONLN)
+BIN    := .venv/bin
+READY  := .venv/.ready
+
+.PHONY: demo test lint schemas clean
+
+demo: $(READY)  ## the whole workflow on a generated small world
+	$(BIN)/snakemake --configfile config/demo.yaml --cores $(CORES) all
+	@echo "Open results/demo/scorecard.html"
+
+test: $(READY)  ## the tests
+	$(BIN)/python -m pytest -q
+
+lint: $(READY)  ## style of the code and of the workflow
+	$(BIN)/ruff check workflow tests
+	$(BIN)/snakemake --lint
+
+schemas: $(READY)  ## workflow/schemas, from the classes that check
+	$(BIN)/python -m reprise.schemas
+
+clean:  ## what the demo and the tests leave behind; never data, results or the store of runs
+	rm -rf results/demo .pytest_cache .ruff_cache
+
+$(READY): envs/requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement envs/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+	touch $@

@@ -1,0 +1,108 @@
+"""A finished tree of runs without any training: the files of the run folders, with numbers that a person can check.
+
+Every method has one hit rate, `LEVEL`, that each seed moves by +-`STEP`; of `USERS` users the first that many are hit.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+from reprise.config import Config, make_config
+from reprise.papers import Run, load_paper
+from reprise.reporting import record
+from reprise.selection import plan
+
+PAPER = "macr"
+USERS = 1000
+LEVEL = {"MF": 111, "LightGCN": 123, "MACR_MF": 140, "MACR_LightGCN": 158, "Random": 25, "Popularity": 5}
+SHIFT = {1: 0, 2: 2, 3: -2, 4: 1, 5: -1}
+METRICS = ("hr", "recall", "ndcg")
+KS = (1, 5, 10, 15, 20)
+STATS = {"users": 13485, "items": 744, "interactions": 116321, "sparsity": 116321 / (13485 * 744), "train": 109658, "valid": 3687,
+         "test": 2976, "test_users": 2090, "valid_users": 2000, "content": "c0ffee", "expected": {}}
+
+
+def make(folder: Path, dataset: str = "adressa", **settings: object) -> Config:
+    """Write a finished run for everything that `settings` selects; return the configuration."""
+    values = {"results": str(folder / "results"), "resources": str(folder / "resources"), "datasets": dataset, "seeds": 3, **settings}
+    config = make_config(values)
+    stats = folder / "results" / PAPER / dataset / "data" / "stats.json"
+    stats.parent.mkdir(parents=True, exist_ok=True)
+    stats.write_text(json.dumps({"dataset": dataset, "status": status(dataset), **STATS}))
+    paper = load_paper(PAPER)
+    for planned in plan(paper, paper.exhibits, config):
+        if planned.reason is None:
+            write_run(config, planned.run, planned.code)
+    return config
+
+
+def status(dataset: str) -> str:
+    return "small-world" if dataset == "small-world" else "official"
+
+
+def hits(run: Run, k: int = 20) -> int:
+    """How many of the users a run hits in its top k."""
+    deterministic = run.method == "Popularity"
+    return (LEVEL[run.method] + (0 if deterministic else SHIFT[run.seed])) * k // 20
+
+
+def write_run(config: Config, run: Run, code: str, device: str = "cpu", cell: str = "cell-1", date: str = "2026-11-21T10:00:00+00:00") -> Path:
+    """Write one run folder as the run stage does."""
+    folder = Path(config.results, run.folder)
+    select_on = "test" if run.reading == "printed" else "valid"
+    lists = folder / ("test-c40" if run.method.startswith("MACR") else "test")
+    lists.mkdir(parents=True, exist_ok=True)
+    users = pd.DataFrame({"user": range(USERS)})
+    for k in KS:
+        users[f"hr@{k}"] = (users["user"] < hits(run, k)).astype(float)
+        users[f"recall@{k}"], users[f"ndcg@{k}"] = users[f"hr@{k}"] * 0.75, users[f"hr@{k}"] * 0.25
+    users.to_parquet(lists / "users.parquet")
+    means = [{"metric": metric, "k": k, "group": "", "value": users[f"{metric}@{k}"].mean()} for metric in METRICS for k in KS]
+    pd.DataFrame([*means, {"metric": "coverage", "k": 20, "group": "", "value": 0.5}]).to_csv(lists / "metrics.csv", index=False)
+    if run.method.startswith("MACR"):
+        pd.DataFrame(_sweep(run, select_on)).to_csv(folder / "sweep.csv", index=False)
+    cost = {"wall_s": 120.0 + run.seed, "device": device, "threads": 1, "peak_bytes": 600_000_000, "epochs": 130, "steps": 14430, "step_s": 0.008}
+    (folder / "cost.json").write_text(json.dumps(cost))
+    (folder / "run.json").write_text(json.dumps({
+        "paper": run.paper, "dataset": run.dataset, "reading": run.reading, "backbone": run.backbone, "method": run.method,
+        "variant": run.variant, "seed": run.seed, "fingerprint": f"{cell}-{run.seed}", "cell": cell, "code": code,
+        "spec": {"training": {"metric": "hr", "k": 20, "select_on": select_on}}, "data": {"content": "c0ffee", "status": status(run.dataset)},
+        "device": device, "threads": 1, "versions": {}, "commit": "abc1234", "date": date,
+        "selected": {"list": lists.name, "valid_list": None, "select_on": select_on, "epoch": 130, "steps": 14430, "setting": {}},
+    }))
+    return folder
+
+
+def _sweep(run: Run, select_on: str) -> list[dict]:
+    """A tent with its top at c = 30: own epochs on the list that selects, one fixed epoch on test."""
+    return [
+        {"split": split, "curve": curve, "c": c, "epoch": 130, "metric": "hr", "k": 20,
+         "value": hits(run) / USERS - abs(c - 30) * (0.0004 if curve == "own_epoch" else 0.0008)}
+        for curve, split in (("own_epoch", select_on), ("fixed_epoch", "test")) for c in range(61)
+    ]
+
+
+def move(config: Config, run: Run, by: float) -> None:
+    """Change one run's HR@20 in its metrics.csv, as if training gave another number."""
+    (path,) = Path(config.results, run.folder).glob("*/metrics.csv")
+    frame = pd.read_csv(path, keep_default_na=False)
+    frame.loc[(frame["metric"] == "hr") & (frame["k"].astype(int) == 20), "value"] += by
+    frame.to_csv(path, index=False)
+
+
+def on_record(monkeypatch, folder: Path) -> Path:
+    """Put the record below `folder` instead of the repository."""
+    monkeypatch.setattr(record, "RECORD", folder / "record")
+    return folder / "record"
+
+
+RUN = Run(PAPER, "adressa", "sound", "MF", "MACR_MF", "main", 1)
+PRINTED = replace(RUN, reading="printed")
+
+
+def other_seed(seed: int, run: Run = RUN) -> Run:
+    """The same run with another seed."""
+    return replace(run, seed=seed)

@@ -1,0 +1,73 @@
+"""Reading claims: every form that the papers use."""
+
+import csv
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from known_results import Known, claim
+from reprise.errors import RepriseError
+from reprise.reporting.claims import parse_claim, parse_claims
+from reprise.reporting.judging import judge_claims
+
+MACR = Path(__file__).parents[1] / "workflow" / "papers" / "macr"
+
+
+def test_every_claim_of_the_paper_is_read_and_judged():
+    rows = pd.read_csv(MACR / "claims.csv", dtype=str, keep_default_na=False)
+    claims = parse_claims(rows)
+    verdicts = judge_claims(claims, Known({("elsewhere", "A", "hr"): 0.1}))
+    assert len(claims) == len(verdicts) == 386 and [c.id for c in claims] == rows["id"].to_list()
+    assert {v.verdict for v in verdicts} == {"not run"} and all(v.reason for v in verdicts)
+    assert sorted({c.reason for c in claims if c.form == "unsupported"}) == [
+        "figure1 not built", "figure10 not built", "figure11 not built", "figure8 not built", "figure9 not built"]
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ('C329,"Full beats ""w/o L_I""",better_than,Adressa,,MACR_MF,MACR_MF w/o L_I,hr,20,,,,',
+         {"form": "methods", "lhs": ("MACR_MF",), "rhs": ("MACR_MF w/o L_I",), "datasets": ("adressa",), "ks": (20,)}),
+        ("C211,A MACR variant has,better_than,Gowalla,,MACR_MF|MACR_LightGCN,all other methods,recall,20,,,,",
+         {"lhs": ("MACR_*",), "rhs": ("all other methods",), "alternatives": True}),
+        ("C247,DICE_MF is the best baseline,better_than,Globo,,DICE_MF,ExpoMF|CausE_MF|BS_MF,recall,20,,,,",
+         {"rhs": ("ExpoMF", "CausE_MF", "BS_MF"), "alternatives": False}),
+        ("C275,Reg,worse_than,ML10M,,Reg_MF,MF,hr,20,,,,operationalised as lhs <= 1.05*rhs", {"factor": 1.05}),
+        ("C296,BS: not worse than MF,better_than,Yelp2018,,BS_MF,MF,hr,20,,,,tie", {"factor": 0.95}),
+        ("C284,cell,worse_than,Globo,,CausE_MF,MF,hr,20,,,,existential claim", {"quantifier": "some"}),
+        ("C213,worse [paper says: in most cases],worse_than,Adressa,,LightGCN,MF,hr,20,,,,", {"quantifier": "most"}),
+        ("C313,larger,better_than,Globo,,gain(MACR_MF/MF)@Globo,gain(MACR_MF/MF)@Adressa,hr,20,,,,",
+         {"form": "gains", "lhs": ("MACR_MF", "MF", "Globo"), "rhs": ("MACR_MF", "MF", "Adressa")}),
+        ("C347,rises,monotone,Adressa,,MACR_MF[alpha],increasing on 1e-5..1e-3,hr,20,,,,",
+         {"form": "sweep", "lhs": ("MACR_MF", "alpha"), "low": 1e-5, "high": 1e-3, "increasing": True}),
+        ("C360,falls,monotone,Adressa,,MACR_LightGCN[c],decreasing on c>29,hr,20,,29,,",
+         {"form": "sweep", "low": 29.0, "high": math.inf, "increasing": False}),
+        ("C348,falls,worse_than,Adressa,,MACR_MF[alpha=1e-2;beta=1e-3],MACR_MF[alpha=1e-3],hr,20,,,,",
+         {"form": "methods", "lhs": ("MACR_MF[alpha=1e-2;beta=1e-3]",)}),
+        ("C361,faster,worse_than,Adressa,,slope after optimum of A[c],slope after optimum of B[c],hr,20,,,,",
+         {"form": "slopes", "lhs": ("A", "c"), "rhs": ("B", "c")}),
+        ("C376,K=1,better_than,Adressa,,MACR_MF,MF,hr;ndcg;recall,1,,,,", {"metrics": ("hr", "ndcg", "recall")}),
+        ("C386,same,better_than,Globo|ML10M,,MACR_MF|MACR_LightGCN,MF|LightGCN,hr@k;ndcg@k,,,,,",
+         {"datasets": ("globo", "ml10m"), "metrics": ("hr", "ndcg"), "ks": ()}),
+        ("C001,average,relative_improvement,ALL,,MACR_MF,MF,hr,20,,1.5313,,", {"value": 1.5313, "decimals": 4}),
+        ("E1,gain,relative_improvement,ML-1M,FM,DecRS,FM,recall,20,all,8.37%,,",
+         {"value": pytest.approx(0.0837), "decimals": 4, "backbone": "FM"}),
+        ("C366,gain,better_than,Adressa,,gain in popular group,gain in other,item recall@20,,,,,figure_only Figure 9",
+         {"form": "unsupported", "reason": "figure9 not built"}),
+        ("D1,gain,better_than,ML-1M,,DecRS,FM,recall,20,eta>1,,,",
+         {"form": "unsupported", "reason": "no rule reads group 'eta>1'"}),
+        ("D2,gain,relative_improvement,ML-1M,,A,B,recall,20,,about 200x,,",
+         {"reason": "no rule reads value 'about 200x'"}),
+        ("D3,all,significant,Tmall,,A;C,B,all of table 2,20,,,,", {"reason": "no rule reads metric 'all of table 2'"}),
+    ],
+)
+def test_forms(row, expected):
+    names = "id text kind dataset backbone lhs rhs metric k group value source printed_check".split()
+    parsed = parse_claim(dict(zip(names, next(csv.reader([row])), strict=True)))
+    assert {name: getattr(parsed, name) for name in expected} == expected
+
+
+def test_an_unknown_kind_names_its_row():
+    with pytest.raises(RepriseError, match="C1, kind"):
+        claim(kind="nicer_than")

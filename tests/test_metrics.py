@@ -1,0 +1,82 @@
+"""Metrics by hand, against a plain double loop, and against ranx."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from ranx import Qrels, evaluate
+from ranx import Run as RanxRun
+
+from reprise.evaluation.metrics import PER_USER, over_items, per_user
+
+
+def brute_force(hits, n, k):
+    """One user's metrics by the definitions, term by term."""
+    top = [bool(hit) for hit in hits[:k]]
+    first = next((rank for rank, hit in enumerate(top, 1) if hit), None)
+    gain = sum(1 / math.log2(rank + 1) for rank, hit in enumerate(top, 1) if hit)
+    best = sum(1 / math.log2(rank + 1) for rank in range(1, min(k, n) + 1))
+    return {"hr": float(any(top)), "recall": sum(top) / n, "precision": sum(top) / k,
+            "mrr": 1 / first if first else 0.0, "ndcg": gain / best}
+
+
+def test_the_protocols_example():
+    # A test row of 30 items with hits at ranks 1 and 3 of 20: the ideal list of 20 hits sums to 7.0403.
+    hits = torch.zeros(1, 20, dtype=torch.bool)
+    hits[0, [0, 2]] = True
+    values = per_user(hits, torch.tensor([30]), [20])
+    assert values["hr@20"].item() == 1
+    assert values["recall@20"].item() == pytest.approx(2 / 30, abs=1e-12)
+    assert values["precision@20"].item() == 2 / 20
+    assert values["mrr@20"].item() == 1
+    assert values["ndcg@20"].item() == pytest.approx((1 + 0.5) / 7.0403, abs=1e-5)
+
+
+def test_no_hit_is_zero_everywhere():
+    values = per_user(torch.zeros(2, 5, dtype=torch.bool), torch.tensor([1, 7]), [1, 5])
+    assert all(column.tolist() == [0, 0] for column in values.values())
+
+
+@pytest.mark.parametrize("k", [1, 3, 10])
+def test_random_lists_agree_with_the_double_loop(k):
+    rng = np.random.default_rng(k)
+    hits = rng.random((60, 10)) < 0.25
+    relevant = hits.sum(1) + rng.integers(1, 15, 60)
+    values = per_user(torch.from_numpy(hits), torch.from_numpy(relevant), [k])
+    for user in range(60):
+        expected = brute_force(hits[user], int(relevant[user]), k)
+        for name in PER_USER:
+            assert values[f"{name}@{k}"][user].item() == pytest.approx(expected[name], abs=1e-12), (user, name)
+
+
+def test_random_lists_agree_with_ranx():
+    rng = np.random.default_rng(7)
+    names = {"hr": "hit_rate", "recall": "recall", "precision": "precision", "mrr": "mrr", "ndcg": "ndcg"}
+    held, run, hits, relevant = {}, {}, [], []
+    for user in range(80):
+        items = rng.permutation(40)
+        wanted = set(rng.choice(40, rng.integers(1, 8), replace=False).tolist())
+        held[f"u{user}"] = {f"i{item}": 1 for item in wanted}
+        run[f"u{user}"] = {f"i{item}": float(40 - rank) for rank, item in enumerate(items[:20])}
+        hits.append([item in wanted for item in items[:20]])
+        relevant.append(len(wanted))
+    values = per_user(torch.tensor(hits), torch.tensor(relevant), [5, 20])
+    for ours, theirs in names.items():
+        for k in (5, 20):
+            expected = evaluate(Qrels(held), RanxRun(run), f"{theirs}@{k}", return_mean=True)
+            assert values[f"{ours}@{k}"].mean().item() == pytest.approx(float(expected), abs=1e-9), (ours, k)
+
+
+def test_metrics_of_all_lists_by_hand():
+    # Items 0..3, trained 10, 6, 2 and 0 times. Lists: {0, 1}, {0, 2}, and one with a single item {0}.
+    lists = torch.tensor([[0, 1], [0, 2], [0, -1]])
+    values = over_items(lists, torch.tensor([10, 6, 2, 0]), [2])
+    assert values["coverage@2"] == 3 / 4
+    assert values["popularity@2"] == pytest.approx((10 + 6 + 10 + 2 + 10) / 5)
+    # Shown 3, 1, 1, 0 times; mean absolute difference over all 16 ordered pairs is 2 * (2 + 2 + 3 + 0 + 1 + 1) / 16, Gini = that / (2 * 5 / 4).
+    assert values["gini@2"] == pytest.approx((18 / 16) / (2 * 5 / 4))
+
+
+def test_gini_is_zero_when_all_items_are_shown_equally():
+    assert over_items(torch.tensor([[0, 1], [2, 3]]), torch.ones(4, dtype=torch.int64), [2])["gini@2"] == pytest.approx(0)

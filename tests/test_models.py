@@ -1,0 +1,176 @@
+"""Contracts that every model and method keeps; a new file is found and tested without a test of its own."""
+
+import ast
+import inspect
+
+import numpy as np
+import pytest
+import torch
+
+from reprise.data.interactions import Interactions
+from reprise.methods import pairs
+from reprise.methods.macr import outer_softplus
+from reprise.models import lightgcn
+from reprise.papers import load_paper, paper_names, resolve
+from reprise.sourcecode import PACKAGE, components, options_of
+from reprise.training.build import build
+
+USERS, ITEMS = 30, 20
+
+
+def specs():
+    """One resolved spec of every model and of every method that some paper uses."""
+    found = {}
+    for name in paper_names():
+        paper = load_paper(name)
+        for key, method in paper.methods.items():
+            for reading in paper.readings:
+                if method.model and not method.not_run:
+                    spec = resolve(paper, next(iter(paper.datasets)), reading, key)
+                    found[f"{spec['model']['name']}-{spec['method']['name']}-{spec['method'].get('fusion', '')}"] = spec
+    return found
+
+
+SPECS = specs()
+each = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(3)
+    cells = np.argwhere(rng.random((USERS, ITEMS)) < 0.3)
+    return Interactions.of(cells[cells[:, 0] != 4], USERS, ITEMS)  # user 4 has no rows
+
+
+def test_every_file_is_used_by_a_paper():
+    assert {spec["model"]["name"] for spec in SPECS.values()} == set(components("models"))
+    assert {spec["method"]["name"] for spec in SPECS.values()} == set(components("methods"))
+
+
+@each
+def test_scores_have_one_column_an_item_and_are_finite(spec, data):
+    method = build(spec, data, 1, "search")
+    for setting in method.sweep() or method.choices():
+        scores = method.adjust(method.scores(torch.tensor([3, 4, 7])), setting)
+        assert scores.shape == (3, ITEMS) and bool(scores.isfinite().all())
+
+
+@each
+def test_a_batch_of_one_scores_like_a_batch_of_many(spec, data):
+    method = build(spec, data, 1, "search")
+    setting = method.choices()[0]
+    many = method.adjust(method.scores(torch.arange(USERS)), setting)
+    for user in range(USERS):
+        torch.testing.assert_close(method.adjust(method.scores(torch.tensor([user])), setting)[0], many[user], rtol=1e-5, atol=1e-6)
+
+
+@each
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(spec, data):
+    users = torch.arange(USERS)
+    one, same, other = (build(spec, data, seed, "search").scores(users) for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    if spec["model"]["name"] != "popularity":
+        assert not torch.equal(one, other)
+
+
+@each
+def test_weights_survive_saving_and_loading(spec, data):
+    method, fresh = build(spec, data, 1, "search"), build(spec, data, 2, "search")
+    fresh.load_state_dict({name: tensor.clone() for name, tensor in method.state_dict().items()})
+    assert torch.equal(method.scores(torch.arange(USERS)), fresh.scores(torch.arange(USERS)))
+
+
+@each
+def test_every_parameter_learns_and_the_source_is_named(spec, data):
+    method = build(spec, data, 1, "search")
+    assert method.model.source
+    if method.model.trainable:
+        assert method.source
+        users = torch.tensor([0, 1, 2])
+        batch = pairs(method.model, users, torch.tensor([1, 2, 3]), torch.tensor([4, 5, 6]))
+        (method.loss(batch) + 1e-5 * batch.squared_norm).backward()
+        for name, parameter in method.named_parameters():
+            assert parameter.grad is not None and bool((parameter.grad != 0).any()), name
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in ("models", "methods") for name in components(kind)])
+def test_every_option_is_read(kind, name):
+    tree = ast.parse((PACKAGE / kind / f"{name}.py").read_text())
+    read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert set(options_of(kind, name).model_fields) <= read
+
+
+def test_lightgcn_equals_propagation_with_the_whole_adjacency_matrix(data, monkeypatch):
+    for layers in (1, 2, 3, 4):
+        for dense in (lightgcn.DENSE_ITEMS, 0):
+            monkeypatch.setattr(lightgcn, "DENSE_ITEMS", dense)
+            model = lightgcn.Model(lightgcn.Options(dim=8, layers=layers), data, torch.Generator().manual_seed(0))
+            adjacency = torch.zeros(USERS + ITEMS, USERS + ITEMS, dtype=torch.float64)
+            adjacency[data.users, USERS + data.items] = 1
+            adjacency += adjacency.T.clone()
+            scale = adjacency.sum(1).clamp(min=1).rsqrt()
+            adjacency = scale[:, None] * adjacency * scale
+            start = torch.cat([model.user, model.item]).double().detach().requires_grad_()
+            rows, total = start, start
+            for _ in range(layers):
+                rows = adjacency @ rows
+                total = total + rows
+            total = total / (layers + 1)
+            users = torch.tensor([4, 0, 29, 4])
+            user_rows, item_rows, learned = model.represent(users)
+            torch.testing.assert_close(user_rows.double(), total[users], rtol=0, atol=1e-6)
+            torch.testing.assert_close(item_rows.double(), total[USERS:], rtol=0, atol=1e-6)
+            assert torch.equal(learned, model.user[users])
+            weights = torch.randn(4, 8, generator=torch.Generator().manual_seed(1))
+            ((user_rows * weights).sum() + item_rows.square().sum()).backward()
+            ((total[users] * weights.double()).sum() + total[USERS:].square().sum()).backward()
+            torch.testing.assert_close(torch.cat([model.user.grad, model.item.grad]).double(), start.grad, rtol=0, atol=1e-6)
+
+
+def test_batch_outer_is_pairwise_at_one_pair_and_four_terms_at_two():
+    scores, gates = torch.tensor([0.7]), torch.tensor([0.4])
+    assert outer_softplus(scores, gates).item() == pytest.approx(np.log1p(np.exp(0.28)), abs=1e-6)
+    scores, gates = torch.tensor([1.0, -2.0]), torch.tensor([0.5, 0.25])
+    four = [np.log1p(np.exp(g * s)) for g in (0.5, 0.25) for s in (1.0, -2.0)]
+    assert outer_softplus(scores, gates).item() == pytest.approx(sum(four) / 4, abs=1e-6)
+
+
+def test_batch_outer_gradients_equal_autograd_for_any_block(monkeypatch):
+    macr = inspect.getmodule(outer_softplus)
+    generator = torch.Generator().manual_seed(2)
+    start = [torch.randn(37, generator=generator, dtype=torch.float64), torch.rand(37, generator=generator, dtype=torch.float64)]
+    scores, gates = (x.clone().requires_grad_() for x in start)
+    torch.nn.functional.softplus(gates[:, None] * scores).mean().backward()
+    for cells in (1, 37 * 5, 1 << 16):
+        monkeypatch.setitem(macr.CELLS, "cpu", cells)
+        ours = [x.clone().requires_grad_() for x in start]
+        outer_softplus(*ours).backward()
+        torch.testing.assert_close(ours[0].grad, scores.grad, rtol=0, atol=1e-12)
+        torch.testing.assert_close(ours[1].grad, gates.grad, rtol=0, atol=1e-12)
+
+
+def macr(data, **changes):
+    spec = next(spec for name, spec in SPECS.items() if name == "mf-macr-pairwise")
+    return build({**spec, "method": {**spec["method"], **changes}}, data, 1, "search")
+
+
+def test_macr_ranks_by_what_its_reference_value_says(data):
+    method, users = macr(data), torch.arange(USERS)
+    base = method.scores(users)
+    gate = method.item_gate(users)
+    # c -> infinity ranks by increasing s(y_i); c = 0 still gates; a constant gate leaves the model's own order.
+    assert torch.equal(method.adjust(base, {"c": 10**6}).argsort(1, descending=True)[0], gate.argsort())
+    torch.testing.assert_close(method.adjust(base, {"c": 0}), base * gate)
+    torch.nn.init.zeros_(method.item_head)
+    base = method.scores(users)
+    for c in (0, 5, 40):
+        torch.testing.assert_close(method.adjust(base, {"c": c}), (base - c) / 2)
+
+
+def test_the_user_branch_pulls_towards_one_half(data):
+    # d L_U / d y_u = (2 s(y_u) - 1) / B: zero at y_u = 0, so it carries no activity signal.
+    method = macr(data, alpha=0.0, beta=1.0)
+    batch = pairs(method.model, torch.tensor([0]), torch.tensor([1]), torch.tensor([2]))
+    user = (batch.user @ method.user_head).squeeze(1).detach().requires_grad_()
+    torch.autograd.backward(torch.nn.functional.softplus(-user).mean() + torch.nn.functional.softplus(user).mean())
+    assert user.grad.item() == pytest.approx(2 * torch.sigmoid(user).item() - 1, abs=1e-6)

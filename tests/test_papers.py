@@ -1,0 +1,90 @@
+"""`paper.yaml`: what is checked before anything runs, and how settings are laid over one another."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from reprise import papers
+from reprise.data.catalogue import load_catalogue
+from reprise.errors import RepriseError
+from reprise.files import read_yaml
+from reprise.papers import claim_ids, load_paper, paper_names, resolve
+
+
+@pytest.mark.parametrize("name", paper_names())
+def test_every_paper_of_the_repository_is_valid(name):
+    paper = load_paper(name)
+    assert paper.name == name and paper.exhibits
+
+
+@pytest.fixture
+def checked(monkeypatch):
+    """Check a copy of MACR's file after a change; give the error's text."""
+
+    def check(change):
+        values = copy.deepcopy(read_yaml(papers.PAPERS / "macr/paper.yaml"))
+        change(values)
+        monkeypatch.setattr(papers, "read_yaml", lambda _: values)
+        with pytest.raises(RepriseError) as caught:
+            load_paper.__wrapped__("macr")
+        return caught.value.text()
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda paper: paper.update(colour="red"), "unknown key 'colour'"),
+        (lambda paper: paper["defaults"]["training"].update(bach=12), "unknown key 'bach'"),
+        (lambda paper: paper["defaults"]["models"].update(sasrec={"dim": 4}), "models.sasrec"),
+        (lambda paper: paper["defaults"]["models"]["mf"].update(layers=2), "unknown key 'layers'"),
+        (lambda paper: paper["tables"]["table2"].update(methods=["MF", "Nobody"]), "Nobody"),
+        (lambda paper: paper["tables"]["table2"].update(datasets=["mars"]), "mars"),
+        (lambda paper: paper["methods"]["MF"].update(readings={"third": {}}), "third"),
+        (lambda paper: paper["methods"]["MF"].update(model="nothing"), "models/nothing.py"),
+        (lambda paper: paper["datasets"]["adressa"].pop("reader"), "no reader"),
+        (lambda paper: paper["tables"]["table2"].pop("family"), "family"),
+        (lambda paper: paper.update(name="other"), "name: macr"),
+    ],
+)
+def test_a_mistake_is_named(checked, change, said):
+    assert said in checked(change)
+
+
+def test_an_unknown_paper_lists_the_known_ones():
+    with pytest.raises(RepriseError, match="macr"):
+        load_paper("nothing")
+
+
+def test_the_later_layer_wins():
+    paper = load_paper("macr")
+    printed, sound = (resolve(paper, "adressa", reading, "MACR_LightGCN") for reading in ("printed", "sound"))
+    assert printed["method"]["fusion"] == "batch_outer" and sound["method"]["fusion"] == "pairwise"  # the reading
+    assert (
+        printed["method"]["alpha"] == 1e-2
+        and resolve(paper, "adressa", "printed", "MACR_MF")["method"]["alpha"] == 1e-3
+    )
+    assert printed["training"]["max_epochs"] == 2000  # the method over the default 1000
+    assert (
+        printed["training"]["batch"] == 1024
+        and resolve(paper, "small-world", "printed", "MF")["training"]["batch"] == 256
+    )
+
+
+def test_max_epochs_caps_and_never_raises():
+    paper = load_paper("macr")
+    assert resolve(paper, "adressa", "printed", "MF", 7)["training"]["max_epochs"] == 7
+    assert resolve(paper, "adressa", "printed", "MF", 10**6)["training"]["max_epochs"] == 1000
+
+
+def test_claim_ranges_are_spelled_out():
+    assert list(claim_ids(("C009-C011", "X1", "A-b"))) == ["C009", "C010", "C011", "X1", "A-b"]
+
+
+def test_the_readme_says_where_files_from_a_person_go(request):
+    text = (request.config.rootpath / "README.md").read_text()
+    for key, source in load_catalogue().items():
+        for file in source.files if source.gated else ():
+            assert source.page in text and f"`resources/raw/{key}/{file.path}`" in text

@@ -1,0 +1,77 @@
+"""The sampler draws what the protocol says, checked by counting."""
+
+import numpy as np
+import pytest
+import torch
+
+from reprise.data.interactions import Interactions
+from reprise.errors import RepriseError
+from reprise.training.sampler import UserUniformSampler
+
+PAIRS = np.array([[0, 1], [0, 3], [0, 4], [2, 0], [2, 0], [2, 5], [3, 2]])  # user 1 has no rows; (2, 0) is repeated
+
+
+def drawn(batch=3, empty_users="skip", rounds=6000, pairs=PAIRS):
+    data = Interactions.of(pairs, n_users=4, n_items=6)
+    sampler = UserUniformSampler(data, batch, empty_users, torch.Generator().manual_seed(5))
+    return [sampler.draw() for _ in range(rounds)]
+
+
+def test_users_of_a_batch_are_distinct_and_have_rows():
+    for users, _, _ in drawn(rounds=50):
+        assert sorted(users.tolist()) == [0, 2, 3]
+
+
+def test_positives_are_uniform_over_rows_with_repeats():
+    positives = torch.cat([positive[users == 2] for users, positive, _ in drawn()])
+    # User 2 has rows 0, 0 and 5: item 0 two times in three. Standard error sqrt(2/9 / 6000) = 0.006.
+    assert set(positives.tolist()) == {0, 5}
+    assert (positives == 0).double().mean() == pytest.approx(2 / 3, abs=0.025)
+
+
+@pytest.mark.parametrize(("user", "absent"), [(0, {0, 2, 5}), (2, {1, 2, 3, 4}), (3, {0, 1, 3, 4, 5})])
+def test_negatives_are_uniform_over_items_never_met(user, absent):
+    negatives = torch.cat([negative[users == user] for users, _, negative in drawn()])
+    share = torch.bincount(negatives, minlength=6).double() / len(negatives)
+    assert set(negatives.tolist()) == absent
+    for item in absent:
+        assert share[item] == pytest.approx(1 / len(absent), abs=0.025)
+
+
+def test_empty_user_takes_item_0_where_the_official_code_does():
+    draws = drawn(batch=4, empty_users="item0", rounds=50)
+    assert all(positive[users == 1].tolist() == [0] for users, positive, _ in draws)
+    assert not any((users == 1).any() for users, _, _ in drawn(rounds=50))
+
+
+def test_a_batch_larger_than_the_users_draws_with_replacement():
+    users, positives, negatives = drawn(batch=50, rounds=1)[0]
+    assert len(users) == len(positives) == len(negatives) == 50
+    assert set(users.tolist()) <= {0, 2, 3}
+
+
+def test_negative_search_agrees_with_listing_on_random_data():
+    rng = np.random.default_rng(1)
+    pairs = np.argwhere(rng.random((40, 25)) < 0.4)
+    data = Interactions.of(pairs, 40, 25)
+    sampler = UserUniformSampler(data, 40, "skip", torch.Generator().manual_seed(0))
+    for _ in range(200):
+        users, positives, negatives = sampler.draw()
+        for user, positive, negative in zip(users.tolist(), positives.tolist(), negatives.tolist()):
+            mine = set(pairs[pairs[:, 0] == user, 1])
+            assert positive in mine and negative not in mine and 0 <= negative < 25
+
+
+def test_a_user_who_met_everything_is_one_clear_error():
+    everything = np.array([[0, item] for item in range(6)] + [[2, 0], [3, 1]])
+    with pytest.raises(RepriseError, match="user 0"):
+        drawn(pairs=everything, rounds=1)
+
+
+def test_rows_of_users_agree_with_slicing():
+    data = Interactions.of(PAIRS, 4, 6)
+    owner, position = data.of_users(torch.tensor([2, 1, 0]))
+    assert owner.tolist() == [0, 0, 0, 2, 2, 2]
+    assert data.items[position].tolist() == [0, 0, 5, 1, 3, 4]
+    assert data.distinct().items.tolist() == [1, 3, 4, 0, 5, 2]
+    assert data.users.tolist() == [0, 0, 0, 2, 2, 2, 3]

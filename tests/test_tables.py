@@ -1,0 +1,143 @@
+"""Tables: one frame, four renderings; printed beside ours in both readings; nothing that is absent without a reason."""
+
+from __future__ import annotations
+
+import re
+
+import fake_runs
+import pandas as pd
+import pytest
+from reprise.papers import load_paper
+from reprise.reporting import rendering
+from reprise.reporting.pairs import COLUMNS as PAIR_COLUMNS
+from reprise.reporting.pairs import compare_pairs
+from reprise.reporting.results import empty, load_results
+from reprise.reporting.tables import Block, Entry, Sheet, lay_out, table_frame
+
+PAPER = load_paper(fake_runs.PAPER)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return load_results(PAPER, fake_runs.make(tmp_path_factory.mktemp("tree")))
+
+
+@pytest.fixture(scope="module")
+def significance(results):
+    return compare_pairs(results, draws=200)
+
+
+@pytest.fixture(scope="module")
+def frame(results, significance):
+    return table_frame("table2", results, results.frame, significance)
+
+
+@pytest.fixture(scope="module")
+def sheet(frame):
+    return lay_out("table2", PAPER, frame)
+
+
+def one(frame: pd.DataFrame, method: str, reading: str, metric: str = "hr", dataset: str = "adressa") -> dict:
+    (row,) = frame.query("dataset == @dataset and method == @method and reading == @reading and metric == @metric").to_dict("records")
+    return row
+
+
+def test_every_cell_has_a_place(frame):
+    exhibit = PAPER.tables["table2"]
+    rows = len(exhibit.methods) + len(exhibit.floor)
+    assert len(frame) == len(exhibit.datasets) * rows * len(exhibit.metrics) * len(PAPER.readings)
+    assert (frame["mean"].notna() ^ (frame["reason"] != "")).all(), "a cell has a number or a reason"
+
+
+def test_printed_and_ours_side_by_side(frame):
+    row = one(frame, "MACR_MF", "sound")
+    assert (row["printed"], row["mean"], row["seeds"], row["data"]) == (0.140, pytest.approx(0.140), 3, "official")
+    assert pd.isna(one(frame, "Random", "sound")["printed"])
+
+
+def test_best_of_its_column_is_bold(frame):
+    best = frame[frame["best"]]
+    assert set(best["method"]) == {"MACR_LightGCN"}
+    assert len(best) == 3 * len(PAPER.readings)
+
+
+def test_marks_stand_only_where_a_p_may(frame):
+    assert one(frame, "MACR_MF", "sound")["mark"] == "*"
+    assert one(frame, "MF", "sound")["mark"] == ""
+    assert set(frame[frame["reading"] == "printed"]["mark"]) == {""}
+
+
+def test_a_worse_method_is_marked_as_worse(results, significance):
+    swapped = significance.assign(low=-significance["high"], high=-significance["low"])
+    assert one(table_frame("table2", results, results.frame, swapped), "MACR_MF", "sound")["mark"] == "†"
+
+
+def test_layout(sheet):
+    adressa = sheet.blocks[0]
+    assert adressa.title == "Adressa (official data)"
+    assert adressa.heads == [("HR@20", 3), ("Recall@20", 3), ("NDCG@20", 3)]
+    assert adressa.columns[:3] == ["paper", "ours, printed", "ours, sound"]
+    entries = dict(adressa.rows)["MACR_LightGCN"]
+    assert entries[0] == Entry("0.158", bold=True)
+    assert entries[2] == Entry("0.1580 ± 0.0020", bold=True, mark="*")
+    absent = dict(adressa.rows)["ExpoMF"][1]
+    assert absent.text == "not run"
+    assert sheet.notes[absent.note - 1] == f"not run: {PAPER.methods['ExpoMF'].not_run}"
+
+
+def test_a_data_set_without_any_run_says_so_once(sheet):
+    globo = sheet.blocks[1]
+    assert globo.remark == f"ours not run: {PAPER.datasets['globo'].not_run}"
+    assert globo.columns == ["paper"] * 3
+    assert "Random" not in dict(globo.rows)
+
+
+def test_the_small_world_has_a_block_of_its_own_without_print(tmp_path):
+    results = load_results(PAPER, fake_runs.make(tmp_path, "small-world", seeds=1))
+    sheet = lay_out("table2", PAPER, table_frame("table2", results, results.frame, empty(PAIR_COLUMNS)))
+    assert [block.title for block in sheet.blocks][-1] == "Small world"
+    world = sheet.blocks[-1]
+    assert "paper" not in world.columns
+    assert dict(world.rows)["MACR_MF"][0].text == "0.1400", "one seed has no spread"
+
+
+def test_statistics(results):
+    sheet = lay_out("table1", PAPER, table_frame("table1", results, results.frame, empty(PAIR_COLUMNS)))
+    (block,) = sheet.blocks
+    assert [entry.text for entry in dict(block.rows)["Adressa"]] == ["13,485", "13,485", "744", "744", "116,321", "116,321", "0.011594", "0.011594"]
+
+
+@pytest.mark.parametrize("name", list(PAPER.tables))
+@pytest.mark.parametrize("render", [rendering.markdown, rendering.html, rendering.tex])
+def test_every_table_renders_with_no_run_at_all(tmp_path, name, render):
+    config = fake_runs.make_config({"results": str(tmp_path), "resources": str(tmp_path)})
+    results = load_results(PAPER, config)
+    assert not results.runs
+    text = render(lay_out(name, PAPER, table_frame(name, results, results.frame, empty(PAIR_COLUMNS))))
+    assert "not run" in text
+    assert PAPER.tables[name].title in text
+
+
+def test_tex_is_well_formed(sheet):
+    text = rendering.tex(sheet)
+    assert text.count("\\begin{tabular}") == text.count("\\end{tabular}") == len(sheet.blocks)
+    plain = re.sub(r"\\[{}]", "", text)
+    depth = 0
+    for letter in plain:
+        depth += {"{": 1, "}": -1}.get(letter, 0)
+        assert depth >= 0
+    assert depth == 0
+    assert not re.search(r"(?<!\\)_", text.replace("\\label{tab:table2}", ""))
+    assert "±" not in text and "†" not in text
+    block = text.split("\\midrule")[1].split("\\bottomrule")[0].strip().splitlines()
+    assert {line.count("&") for line in block} == {9}
+    assert all(line.endswith("\\\\") for line in block)
+
+
+def test_hostile_names_stay_text():
+    entry = Entry("<script>alert(1)</script> & 100 % _x_ {y}")
+    sheet = Sheet("t", "<b>title</b> | $", [Block("", [("M|N", 1)], ["a"], [("row", [entry])])])
+    assert "<script" not in rendering.html(sheet)
+    assert "&lt;script&gt;" in rendering.html(sheet)
+    assert r"100 \% \_x\_ \{y\}" in rendering.tex(sheet)
+    assert "M\\|N" in rendering.markdown(sheet)

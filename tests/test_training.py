@@ -1,0 +1,155 @@
+"""A run killed anywhere goes on to the same bits, and what goes wrong says so."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reprise.data.prepared import Prepared
+from reprise.errors import RepriseError
+from reprise.training.options import Training
+from reprise.training.run import train
+from reprise.training.search import Best
+
+TRAINING = {"batch": 64, "learning_rate": 0.01, "l2": 1e-5, "max_epochs": 60, "eval_every": 2, "patience": 30, "metric": "hr", "k": 5,
+            "ks": [1, 5], "fit_on": "train", "select_on": "valid", "refit": True, "empty_users": "skip"}
+MACR = {"name": "macr", "alpha": 0.01, "beta": 0.001, "fusion": "pairwise", "c": "all", "sweep": [0, 4]}
+SCRIPT = """
+import json, sys
+from pathlib import Path
+import torch
+from reprise.data.prepared import Prepared
+from reprise.training.run import train
+torch.set_num_threads(1)
+folder, data, spec = Path(sys.argv[1]), Prepared.load(Path(sys.argv[2])), json.loads(sys.argv[3])
+train(folder, data, spec, 1, "cpu", "test", checkpoint_every=0)
+"""
+
+
+def spec_of(model, method=None, **training):
+    settings = {"mf": {"dim": 8}, "lightgcn": {"dim": 8, "layers": 2}, "random": {}, "popularity": {}}[model]
+    return {"model": {"name": model, **settings}, "method": method or {"name": "plain"}, "training": {**TRAINING, **training}}
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    cells = rng.permutation(np.argwhere(rng.random((90, 40)) < 0.25))
+    return Prepared(90, 40, cells[200:], cells[100:200], cells[:100], "small-world")
+
+
+def without_times(folder):
+    """Every file of a finished training, its bytes, and what it selected less the seconds."""
+    selected = json.loads((folder / "selected.json").read_text())
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*"))
+             if path.is_file() and path.stem not in ("selected", "checkpoint")}
+    return files, {key: value for key, value in selected.items() if key not in ("train_s", "rank_s")}
+
+
+@pytest.mark.parametrize("spec", [spec_of("mf", max_epochs=300, patience=300), spec_of("lightgcn", MACR, max_epochs=150, patience=150)], ids=["mf", "macr-lightgcn"])
+def test_killed_at_three_random_points_it_ends_with_the_same_bits(spec, data, tmp_path):
+    data.save(tmp_path / "data")
+    command = [sys.executable, "-c", SCRIPT, "", str(tmp_path / "data"), json.dumps(spec)]
+
+    def start(name):
+        command[3] = str(tmp_path / name)
+        return subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+    assert start("whole").wait() == 0
+    kills, when = 0, random.Random(11)
+    for _ in range(12):  # a slow start may be killed before its first checkpoint: that counts for nothing
+        process = start("killed")
+        checkpoint = tmp_path / "killed" / "checkpoint.safetensors"
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        while process.poll() is None and not (checkpoint.exists() and checkpoint.stat().st_mtime_ns > before):
+            time.sleep(0.005)
+        time.sleep(when.uniform(0, 0.3))
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+        if kills == 3:
+            assert start("killed").wait() == 0
+            break
+    assert kills == 3, "the run ended before it could be killed three times"
+    assert without_times(tmp_path / "killed") == without_times(tmp_path / "whole")
+
+
+def test_the_same_seed_twice_gives_the_same_bits(data, tmp_path):
+    for name in ("one", "two"):
+        train(tmp_path / name, data, spec_of("mf", MACR, max_epochs=4), 1, "cpu", name)
+    train(tmp_path / "other", data, spec_of("mf", MACR, max_epochs=4), 2, "cpu", "other")
+    assert without_times(tmp_path / "one") == without_times(tmp_path / "two")
+    assert without_times(tmp_path / "one") != without_times(tmp_path / "other")
+
+
+def test_the_refit_takes_exactly_the_steps_that_the_search_chose(data, tmp_path):
+    selected = train(tmp_path, data, spec_of("mf", max_epochs=12), 1, "cpu", "run")
+    history = pd.read_csv(tmp_path / "history.csv")
+    per_epoch = len(data.train) // TRAINING["batch"] + 1
+    search, refit = history[history.phase == "search"], history[history.phase == "refit"]
+    assert selected["steps"] == selected["epoch"] * per_epoch == refit.steps.iloc[-1]
+    assert selected["trained_steps"] == search.steps.iloc[-1] + selected["steps"]
+    assert selected["score"] == search.hr.max()
+    assert set(search.split) == {"valid"}, "the test set is not looked at before the end"
+
+
+def test_selecting_on_test_reads_no_validation(data, tmp_path):
+    selected = train(tmp_path, data, spec_of("mf", max_epochs=4, fit_on="train+valid", select_on="test", refit=False), 1, "cpu", "run")
+    assert selected["list"] == "test" and selected["valid_list"] is None
+    assert set(pd.read_csv(tmp_path / "history.csv").split) == {"test"}
+
+
+def test_patience_stops_and_the_later_of_equal_epochs_wins():
+    best = Best("hr")
+    for epoch, score in ((1, 0.2), (2, 0.3), (3, 0.3), (4, 0.1), (5, 0.2)):
+        best.see(epoch, epoch * 10, [({}, {"hr": score})], [{}], {})
+    assert (best.epoch, best.steps, best.score, best.stale) == (3, 30, 0.3, 2)
+
+
+def test_each_setting_keeps_its_own_best_epoch_but_only_choices_are_chosen():
+    best = Best("hr")
+    settings = [{"c": 0}, {"c": 1}]
+    best.see(10, 1, [(settings[0], {"hr": 0.1}), (settings[1], {"hr": 0.9})], [settings[0]], {})
+    best.see(20, 2, [(settings[0], {"hr": 0.2}), (settings[1], {"hr": 0.5})], [settings[0]], {})
+    assert best.setting == {"c": 0} and best.epoch == 20 and best.score == 0.2
+    assert best.own == {"c=0": {"epoch": 20, "hr": 0.2}, "c=1": {"epoch": 10, "hr": 0.9}}
+
+
+def test_the_sweep_has_both_curves_and_the_fixed_one_agrees_with_the_list(data, tmp_path):
+    train(tmp_path, data, spec_of("mf", MACR, max_epochs=8), 1, "cpu", "run")
+    sweep = pd.read_csv(tmp_path / "sweep.csv")
+    assert set(zip(sweep.curve, sweep.split)) == {("own_epoch", "valid"), ("fixed_epoch", "valid"), ("fixed_epoch", "test")}
+    assert sorted(sweep.c.unique()) == [0, 1, 2, 3, 4]
+    hr = sweep[sweep.metric == "hr"].set_index(["curve", "split", "c"]).value
+    assert (hr["own_epoch", "valid"] >= hr["fixed_epoch", "valid"]).all()
+    selected = json.loads((tmp_path / "selected.json").read_text())
+    assert hr["fixed_epoch", "valid", selected["setting"]["c"]] == pytest.approx(selected["score"], abs=1e-12)
+
+
+def test_divergence_stops_with_a_message(data, tmp_path):
+    with pytest.raises(RepriseError, match="finite loss") as caught:
+        train(tmp_path, data, spec_of("mf", learning_rate=1e6), 1, "cpu", "run")
+    assert caught.value.kind == "diverged"
+    assert not (tmp_path / "selected.json").exists()
+
+
+def test_a_broken_checkpoint_is_named(data, tmp_path):
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(RepriseError, match="checkpoint"):
+        train(tmp_path, data, spec_of("mf"), 1, "cpu", "run")
+
+
+def test_every_training_option_is_read():
+    package = Path(sys.modules["reprise"].__file__).parent
+    text = "".join(path.read_text() for path in package.rglob("*.py") if path.name != "options.py")
+    unread = [name for name in Training.model_fields if f"options.{name}" not in text and f'["{name}"]' not in text]
+    assert not unread

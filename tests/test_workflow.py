@@ -1,0 +1,280 @@
+"""The DAG: what a command line plans, what it leaves out, what re-runs. Dry runs happen in a copy of the repository."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from reprise import selection
+from reprise.config import load_config
+from reprise.dag import Dag
+from reprise.data.catalogue import load_catalogue
+from reprise.reporting import record
+from reprise.training import devices
+
+ROOT = Path(__file__).resolve().parent.parent
+PARTS = ("Snakefile", "config", "envs", "profiles", "workflow")
+NO_TORCH = "raise ImportError('PyTorch must not be imported while the DAG is built')\n"
+NO_NETWORK = """
+import socket
+
+def refuse(*_):
+    raise OSError("no network while the DAG is built")
+
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+"""
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """A copy of the workflow, and beside it modules that break whoever imports PyTorch or opens a connection."""
+    folder = tmp_path_factory.mktemp("copy")
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / part)
+    (folder / "broken").mkdir()
+    (folder / "broken/torch.py").write_text(NO_TORCH)
+    (folder / "broken/sitecustomize.py").write_text(NO_NETWORK)
+    return folder
+
+
+def snakemake(copy: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(copy / "broken"), "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", *words],
+        cwd=copy,
+        env=environment,
+        text=True,
+        timeout=120,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+
+
+def planned(copy: Path, *words: str) -> Counter[str]:
+    """The number of jobs of each rule that a dry run plans."""
+    done = snakemake(copy, "-n", *words)
+    assert done.returncode == 0, done.stdout
+    table = done.stdout.rpartition("Job stats:")[2].partition("Reasons:")[0]
+    return Counter({rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)})
+
+
+def make_dag(
+    asked: list[str] | None = None, gpus: dict[str, int] | None = None, jobs: list[str] | None = None, **values
+) -> Dag:
+    """A `Dag` as Snakemake would hold it, without Snakemake."""
+    workflow = SimpleNamespace(
+        global_resources=dict(gpus or {}),
+        deployment_settings=SimpleNamespace(deployment_method=set()),
+        dag_settings=SimpleNamespace(targets=asked or [], target_jobs=jobs or []),
+    )
+    return Dag(values, workflow)
+
+
+def runs(dag: Dag) -> set[str]:
+    """The cells (`method/reading`) whose runs are collected for MACR."""
+    files = dag.collected(SimpleNamespace(paper="macr"))
+    return {"/".join(Path(file).parts[-4:-2]) for file in files if file.endswith("run.json")}
+
+
+def test_everything_is_planned_offline_and_without_pytorch(copy):
+    jobs = planned(copy, "all", "--config", "seeds=1,2")
+    # 6 methods, 2 readings, 2 seeds on the one data set that is built
+    assert jobs["run"] == 6 * 2 * 2
+    assert jobs["fetch"] == jobs["canonicalise"] == jobs["prepare"] == jobs["check"] == 1
+    assert (jobs["tabulate"], jobs["plot"], jobs["collect"], jobs["compare"], jobs["report"]) == (2, 2, 1, 1, 1)
+
+
+def test_a_demo_runs_the_small_world_through_every_rule(copy):
+    jobs = planned(copy, "all", "--configfile", "config/demo.yaml")
+    rules = set(
+        re.findall(r"^rule (\w+):", "".join(file.read_text() for file in (copy / "workflow/rules").glob("*.smk")), re.M)
+    )
+    assert set(jobs) - {"all", "total"} == rules - {"regression"}
+
+
+def test_one_figure_plans_its_own_runs_and_still_ends_with_the_scorecard(copy):
+    jobs = planned(copy, "macr_figure7", "--config", "seeds=[7]")
+    assert jobs["run"] == 2 * 2  # MACR_MF and MACR_LightGCN in two readings
+    assert (jobs["plot"], jobs["tabulate"], jobs["compare"], jobs["report"]) == (1, 0, 1, 1)
+
+
+def test_a_wrong_configuration_is_one_message(copy):
+    done = snakemake(copy, "-n", "all", "--config", "seedz=3")
+    assert done.returncode == 1
+    assert "unknown key 'seedz'" in done.stdout
+    assert "Traceback" not in done.stdout and ".py" not in done.stdout
+
+
+def test_snakemake_lint_is_clean(copy):
+    done = snakemake(copy, "--lint")
+    assert done.returncode == 0, done.stdout
+    assert "Lints for" not in done.stdout
+
+
+def test_every_rule_says_what_it_needs():
+    for file in (ROOT / "workflow/rules").glob("*.smk"):
+        for rule in re.split(r"^rule ", file.read_text(), flags=re.M)[1:]:
+            missing = [
+                word
+                for word in ("log", "benchmark", "threads", "resources", "message", "conda")
+                if f"\n    {word}:" not in rule
+            ]
+            assert not missing, f"{file.name}, {rule.split(':')[0]}: {missing}"
+
+
+def test_the_front_door_fits_a_screen():
+    assert len((ROOT / "Snakefile").read_text().splitlines()) <= 60
+
+
+@pytest.mark.parametrize(
+    ("asked", "behind"),
+    [
+        ([], {"table1", "table2", "figure7", "figure12"}),
+        (["macr"], {"table1", "table2", "figure7", "figure12"}),
+        (["macr_table2"], {"table2"}),
+        (["macr_table1", "macr_figure7"], {"table1", "figure7"}),
+        (["out/macr/tables/table2.md"], {"table2"}),
+        (["./out/macr/figures/figure7.svg"], {"figure7"}),
+        (["out/macr/verdict.csv"], {"table1", "table2", "figure7", "figure12"}),
+        (["out/scorecard.html"], {"table1", "table2", "figure7", "figure12"}),
+        (["regression"], set()),
+    ],
+)
+def test_targets_and_files_stand_for_their_exhibits(asked, behind):
+    assert {name for _, name in make_dag(asked, results="out").requested} == behind
+
+
+def test_a_target_makes_its_exhibit_the_verdicts_and_the_scorecard():
+    targets = make_dag(results="out").targets
+    assert set(targets.files(targets.exhibits["macr_table2"])) == {
+        "out/macr/tables/table2.csv",
+        "out/macr/tables/table2.md",
+        "out/macr/tables/table2.html",
+        "out/macr/tables/table2.tex",
+        "out/macr/metrics.csv",
+        "out/macr/significance.csv",
+        "out/macr/verdict.csv",
+        "out/macr/claims.csv",
+        "out/macr/order.csv",
+        "out/scorecard.html",
+        "out/scorecard.md",
+    }
+
+
+def test_a_selection_leaves_the_rest_out():
+    assert runs(make_dag(["macr_table2"], methods="MF,MACR_MF", readings="sound", seeds=1)) == {
+        "MF/sound",
+        "MACR_MF/sound",
+    }
+
+
+def test_a_job_of_its_own_process_takes_what_exists(tmp_path):
+    folder = tmp_path / "macr/adressa/runs/MF/sound/seed1"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text("{}")
+    assert runs(make_dag(jobs=["collect:paper=macr"], results=str(tmp_path), seeds=2)) == {"MF/sound"}
+
+
+def test_a_data_set_that_waits_for_a_licence_is_not_planned(monkeypatch):
+    catalogue = load_catalogue()
+    entry = catalogue["macr-adressa"]
+    catalogue = {
+        **catalogue,
+        "macr-adressa": entry.model_copy(update={"licence": entry.licence.model_copy(update={"agree": "terms"})}),
+    }
+    monkeypatch.setattr(selection, "load_catalogue", lambda: catalogue)
+    everything = SimpleNamespace(paper="macr")
+    assert make_dag().collected(everything) == []
+    assert "results/macr/adressa/data/stats.json" in make_dag(licences="terms").collected(everything)
+
+
+def test_regression_asks_for_the_runs_of_record(monkeypatch, tmp_path):
+    keys = "dataset,reading,backbone,method,variant,seed"
+    header = f"{keys},metric,k,group,value,device,threads,data,fingerprint,commit,date\n"
+    row = "{0},sound,MF,{1},main,{2},hr,20,,0.1,cpu,1,{3},f,c,2026-01-01\n"
+    rows = [
+        ("small-world", "MF", 1, "small-world"),
+        ("small-world", "Gone", 1, "small-world"),
+        ("adressa", "MF", 2, "official"),
+        ("gone", "MF", 3, "official"),
+    ]
+    (tmp_path / "macr.runs.csv").write_text(header + "".join(row.format(*values) for values in rows))
+    monkeypatch.setattr(record, "RECORD", tmp_path)
+    small = "{}/macr/small-world/runs/MF/sound/seed1/run.json"
+    real = "{}/macr/adressa/runs/MF/sound/seed2/run.json"
+    here = {"resources": str(tmp_path / "resources"), "results": str(tmp_path / "results")}
+    assert make_dag(**here).of_record(None) == [small.format(here["results"])]
+    assert make_dag(**here, regression_set="real").of_record(None) == [small.format(here["results"])]
+    (tmp_path / "resources/raw/macr-adressa").mkdir(parents=True)
+    asked = make_dag(**here, regression_set="real").of_record(None)
+    assert set(asked) == {small.format(here["results"]), real.format(here["results"])}
+
+
+def test_nothing_of_record_is_no_error_of_the_dag(monkeypatch, tmp_path):
+    monkeypatch.setattr(record, "RECORD", tmp_path)
+    assert make_dag().of_record(None) == []
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "limit", "expected"),
+    [
+        ("auto", "", {}, "cpu"),
+        ("auto", "0,1", {}, "cuda"),
+        ("cpu", "0,1", {}, "cpu"),
+        ("cuda", "", {}, "cuda"),
+        ("auto", "", {"gpu": 8}, "cuda"),  # a cluster's head node
+    ],
+)
+def test_a_run_asks_for_a_gpu_where_there_is_one(monkeypatch, device, visible, limit, expected):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    dag = make_dag(gpus=limit, device=device)
+    assert dag.device == expected
+    assert dag._workflow.global_resources == {"gpu": limit.get("gpu", len(devices.visible_gpus()))}
+
+
+def test_the_command_line_of_a_job_gives_the_same_configuration(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    dag = make_dag(datasets="adressa", seeds="[4]", mirror="a folder", max_epochs=1e2, licences="movielens")
+    words = dag.settings(None, 1)
+    assert "'seeds=[4]'" in words and "'mirror=a folder'" in words and "results=" not in words
+    assert load_config([], shlex.split(words)[1:]) == dag.config
+
+
+def test_editing_a_model_changes_the_code_of_its_runs_only(copy):
+    before = _codes(copy)
+    model = copy / "workflow/reprise/models/lightgcn.py"
+    text = model.read_text()
+    model.write_text(f"# a remark\n{text}")
+    remarked = _codes(copy)
+    model.write_text(f"{text}\nCHANGED = True\n")
+    after = _codes(copy)
+    model.write_text(text)
+    assert remarked == before
+    assert {method for method in before if before[method] != after[method]} == {"LightGCN", "MACR_LightGCN"}
+
+
+def _codes(copy: Path) -> dict[str, str]:
+    script = """
+import json
+from reprise.papers import load_paper, resolve, spec_code
+paper = load_paper("macr")
+built = [name for name, method in paper.methods.items() if not method.not_run]
+print(json.dumps({name: spec_code(resolve(paper, "adressa", "sound", name)) for name in built}))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(copy / "workflow")}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)

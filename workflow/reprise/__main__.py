@@ -1,0 +1,70 @@
+"""`python -m reprise <stage> ...`: every stage of the workflow is a command that can be run by hand."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import pkgutil
+import sys
+import time
+from pathlib import Path
+
+from reprise import stages
+from reprise.config import load_config
+from reprise.errors import RepriseError
+
+logger = logging.getLogger("reprise")
+STAGES = sorted(module.name for module in pkgutil.iter_modules(stages.__path__))
+
+
+def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Build the parser; with `only`, load that one stage (importing them all would import PyTorch for a download)."""
+    parser = argparse.ArgumentParser(prog="python -m reprise", description="Re-run recommender-system papers.")
+    parsers = parser.add_subparsers(dest="stage", required=True, metavar="<stage>")
+    for name in [only] if only else STAGES:
+        stage = importlib.import_module(f"reprise.stages.{name.replace('-', '_')}")
+        sub = parsers.add_parser(name.replace("_", "-"), help=stage.HELP, description=stage.__doc__,
+                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+        stage.arguments(sub)
+        sub.add_argument("--configfile", action="append", default=[], metavar="FILE",
+                         help="configuration file (default: config/config.yaml)")
+        sub.add_argument("--config", nargs="*", action="extend", default=[], metavar="KEY=VALUE",
+                         help="settings on top of the file, as for snakemake --config")
+        sub.add_argument("--log", type=Path, metavar="FILE", help="append what the stage says to this file as well")
+        sub.set_defaults(main=stage.main)
+    return parser
+
+
+def start_logging(log: Path | None) -> None:
+    """Say INFO lines on standard error, and in `log` with the time."""
+    logger.setLevel(logging.INFO)
+    logger.handlers.clear()
+    console = logging.StreamHandler(sys.stderr)
+    console.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(console)
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        file = logging.FileHandler(log, encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(file)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one stage; return the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    named = argv[0].replace("-", "_") if argv else ""
+    args = build_parser(named if named in STAGES else None).parse_args(argv)
+    start_logging(args.log)
+    started = time.monotonic()
+    try:
+        args.main(args, load_config(args.configfile, args.config))
+    except RepriseError as error:
+        logger.error("%s: %s", args.stage, error.text())
+        return 1
+    logger.debug("%s took %.1f s", args.stage, time.monotonic() - started)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,233 @@
+"""What Snakemake asks while it builds the DAG: input files and parameters. Free of PyTorch and of the network.
+
+The rule files hold rules only; every function that they call is a method of `Dag`.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reprise import selection
+from reprise.config import Config, load_config, make_config
+from reprise.data.catalogue import load_catalogue
+from reprise.errors import RepriseError
+from reprise.files import digest
+from reprise.papers import PAPERS, Paper, Run, load_paper, paper_names, resolve, spec_code
+from reprise.sourcecode import code_hash
+from reprise.targets import Exhibits, Targets
+from reprise.training.devices import visible_gpus
+
+RECORD = PAPERS.parents[1] / "results" / "record"
+
+
+def open_dag(values: Mapping[str, Any], workflow: Any) -> Dag:
+    """Check configuration and papers; a mistake in them ends Snakemake with one message instead of a traceback."""
+    try:
+        return Dag(values, workflow)
+    except RepriseError as error:
+        sys.exit(f"snakemake: {error.text()}")
+
+
+class Dag:
+    """The answers for one configuration.
+
+    Parameters
+    ----------
+    values : Mapping
+        Snakemake's `config`, unchecked.
+    workflow : snakemake.workflow.Workflow
+        Asked for the targets of the command line, and told how many GPUs there are.
+
+    Raises
+    ------
+    RepriseError
+        A mistake in the configuration, in a `paper.yaml` or in the catalogue of sources.
+    """
+
+    def __init__(self, values: Mapping[str, Any], workflow: Any):
+        self.config: Config = make_config(values)
+        self.papers: dict[str, Paper] = {paper.name: paper for paper in selection.papers(self.config)}
+        self.results, self.resources = Path(self.config.results), Path(self.config.resources)
+        self.sources = load_catalogue()
+        self.readers = _readers()
+        self.targets = Targets(self.papers, self.results)
+        self._workflow = workflow
+        # A limit that a profile or the command line sets wins: a cluster's head node has no GPU of its own.
+        gpus = workflow.global_resources.setdefault("gpu", len(visible_gpus()))
+        self.device = "cpu" if self.config.device == "cpu" or (self.config.device == "auto" and not gpus) else "cuda"
+
+    # Names and places
+
+    @property
+    def wildcards(self) -> dict[str, str]:
+        """A regular expression for every wildcard: the names that exist, and nothing else."""
+        every = [load_paper(name) for name in paper_names()]
+        names = {
+            "paper": [paper.name for paper in every],
+            "source": self.sources,
+            "dataset": [key for paper in every for key in paper.datasets],
+            "method": [key for paper in every for key in paper.methods],
+            "reading": [key for paper in every for key in paper.readings],
+            "table": [key for paper in every for key in paper.tables],
+            "figure": [key for paper in every for key in paper.figures],
+        }
+        return {key: "|".join(map(re.escape, dict.fromkeys(some))) for key, some in names.items()} | {"seed": "[0-9]+"}
+
+    @property
+    def pathvars(self) -> dict[str, str]:
+        """Where `<results>`, `<resources>`, `<logs>` and `<benchmarks>` of the rules lie."""
+        return {
+            "results": str(self.results),
+            "resources": str(self.resources),
+            "logs": str(self.results / "logs"),
+            "benchmarks": str(self.results / "benchmarks"),
+        }
+
+    @property
+    def shell_prefix(self) -> str:
+        """Give jobs this interpreter as `python`, unless Snakemake makes an environment for each kind of rule."""
+        package = f"export PYTHONPATH={shlex.quote(str(PAPERS.parent))}; "
+        if self._workflow.deployment_settings.deployment_method:
+            return package
+        return package + f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
+
+    # Input files
+
+    @functools.cached_property
+    def requested(self) -> Exhibits:
+        """The exhibits that the command line asks for.
+
+        Read it only while the DAG is being built: Snakemake parses the rules before it says what its targets are. A job
+        that Snakemake starts as a process of its own has none.
+        """
+        settings = self._workflow.dag_settings
+        return self.targets.behind(settings.targets or ([] if settings.target_jobs else ["all"]))
+
+    def placed_by_hand(self, wildcards: Any) -> list[str]:
+        """The files of a source that a person places, so that replacing one is noticed."""
+        source = self.sources[wildcards.source]
+        return [str(self.resources / "raw" / source.key / file.path) for file in source.files] if source.gated else []
+
+    def canonical(self, wildcards: Any) -> str:
+        """The canonical form of a paper's data set."""
+        source = load_paper(wildcards.paper).dataset(wildcards.dataset).source
+        return str(self.resources / "canonical" / str(source) / "canonical.json")
+
+    def collected(self, wildcards: Any) -> list[str]:
+        """What the requested exhibits of a paper show and can be had; without a request, what of it exists."""
+        names = [name for paper, name in self.requested if paper == wildcards.paper]
+        paper = self.papers[wildcards.paper]
+        planned = selection.plan(paper, names or paper.exhibits, self.config)
+        files = [self._receipt(one.run) for one in planned if one.reason is None]
+        files += self._statistics(paper, names or list(paper.exhibits))
+        return files if names else [file for file in files if Path(file).exists()]
+
+    def _statistics(self, paper: Paper, names: list[str]) -> list[str]:
+        shown = (paper.exhibits[name] for name in names if paper.exhibits[name].kind == "statistics")
+        keys = dict.fromkeys(key for exhibit in shown for key in selection.datasets_of(paper, exhibit, self.config))
+        return [
+            str(self.results / paper.name / key / "data" / "stats.json")
+            for key in keys
+            if selection.not_prepared(paper, key, self.config) is None
+        ]
+
+    def facts(self, wildcards: Any) -> list[str]:
+        """The files of a paper's folder, and its record: what ours is shown beside, and how it is drawn."""
+        names = ("paper.yaml", "reported.csv", "claims.csv", "figures.py")
+        files = [PAPERS / wildcards.paper / name for name in names] + [RECORD / f"{wildcards.paper}.runs.csv"]
+        return [os.path.relpath(file) for file in files if file.exists()]
+
+    def on_scorecard(self, _: Any) -> list[str]:
+        """What of this request the scorecard shows."""
+        return [file for file in self.targets.files(self.requested) if Path(file).stem != "scorecard"]
+
+    def of_record(self, _: Any) -> list[str]:
+        """The runs that `regression` compares with the record; whether they are enough is for the stage to say."""
+        from reprise.reporting.regression import recorded_runs  # pandas and scipy: a second that no other target needs
+
+        runs = [
+            run for paper in self.papers.values() for run in recorded_runs(paper, self.config) if _is_built(paper, run)
+        ]
+        return [self._receipt(run) for run in runs]
+
+    def _receipt(self, run: Run) -> str:
+        return str(self.results / run.folder / "run.json")
+
+    # Parameters: what re-runs a job when it changes
+
+    def catalogued(self, wildcards: Any) -> str:
+        """What the catalogue says of a source, as a hash; of a generated one also the code that writes it."""
+        source = self.sources[wildcards.source]
+        writer = code_hash("data.small_world") if source.generate else None
+        return digest([source.model_dump(mode="json"), writer])
+
+    def reader(self, wildcards: Any) -> str:
+        """The reader of a source."""
+        return self.readers[wildcards.source]
+
+    def reader_code(self, wildcards: Any) -> str:
+        """The code that turns a source into its canonical form, as a hash."""
+        return code_hash("stages.canonicalise", f"data.readers.{self.readers[wildcards.source]}")
+
+    def dataset_spec(self, wildcards: Any) -> str:
+        """What `paper.yaml` says of a data set, as a hash; its settings of training apart, which are the runs'."""
+        return digest(
+            load_paper(wildcards.paper).dataset(wildcards.dataset).model_dump(mode="json", exclude={"settings"})
+        )
+
+    def stage_code(self, stage: str) -> str:
+        """The code that a stage imports, as a hash."""
+        return code_hash(f"stages.{stage}")
+
+    def run_code(self, wildcards: Any) -> str:
+        """The part of a run's fingerprint that is known before it starts: its settings and the code that it imports."""
+        return _run_code(
+            wildcards.paper, wildcards.dataset, wildcards.reading, wildcards.method, self.config.max_epochs
+        )
+
+    def settings(self, wildcards: Any, threads: int) -> str:
+        """The configuration as a command line, on top of what `python -m reprise` reads by itself.
+
+        It asks for `threads`, unused, because Snakemake then takes it for derived and leaves it out of the parameters
+        that re-run a job: to ask for another seed would re-run everything else.
+        """
+        base = load_config()
+        changed = [f"{key}={_written(value)}" for key, value in self.config if value != getattr(base, key)]
+        return shlex.join(["--config", *changed]) if changed else ""
+
+
+def _written(value: Any) -> str:
+    """A setting as `--config key=value` takes it: lists in brackets, `null` for None."""
+    if isinstance(value, tuple):
+        return f"[{','.join(map(str, value))}]"
+    return "null" if value is None else str(value)
+
+
+def _readers() -> dict[str, str]:
+    """The reader of every source that a data set of some paper uses; two readers of one source are an error."""
+    readers: dict[str, str] = {}
+    for name in paper_names():
+        for key, dataset in load_paper(name).datasets.items():
+            if dataset.source and readers.setdefault(dataset.source, dataset.reader) != dataset.reader:
+                raise RepriseError(
+                    f"papers/{name}/paper.yaml, datasets.{key}",
+                    found=f"reader: {dataset.reader}",
+                    expected=f"reader: {readers[dataset.source]}, as elsewhere for {dataset.source}",
+                )
+    return readers
+
+
+@functools.cache
+def _run_code(paper: str, dataset: str, reading: str, method: str, max_epochs: int | None) -> str:
+    return spec_code(resolve(load_paper(paper), dataset, reading, method, max_epochs))
+
+
+def _is_built(paper: Paper, run: Run) -> bool:
+    return run.reading in paper.readings and run.method in paper.methods and not paper.methods[run.method].not_run

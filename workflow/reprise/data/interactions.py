@@ -1,0 +1,76 @@
+"""User-item pairs as they lie on the training device: one flat, sorted array with offsets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Pairs sorted by user, then item.
+
+    Attributes
+    ----------
+    items : Tensor [N] int64
+        The items, user after user. A pair that is repeated in the data is repeated here.
+    offsets : Tensor [n_users + 1] int64
+        `items[offsets[u]:offsets[u + 1]]` are the items of user u.
+    """
+
+    n_users: int
+    n_items: int
+    items: Tensor
+    offsets: Tensor
+
+    @classmethod
+    def of(cls, pairs: np.ndarray, n_users: int, n_items: int, device: torch.device | str = "cpu") -> Interactions:
+        """Sort `pairs` [N, 2] (user, item) and lay them on `device`."""
+        pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))].astype(np.int64)
+        offsets = np.searchsorted(pairs[:, 0], np.arange(n_users + 1))
+        return cls(n_users, n_items, torch.from_numpy(pairs[:, 1].copy()).to(device), torch.from_numpy(offsets).to(device))
+
+    @property
+    def degrees(self) -> Tensor:
+        """Number of rows of each user, [n_users]."""
+        return self.offsets.diff()
+
+    @property
+    def users(self) -> Tensor:
+        """The user of each row, [N]."""
+        return torch.repeat_interleave(torch.arange(self.n_users, device=self.items.device), self.degrees)
+
+    @property
+    def counts(self) -> Tensor:
+        """Number of rows of each item, [n_items]."""
+        return torch.bincount(self.items, minlength=self.n_items)
+
+    def of_users(self, users: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows of some users.
+
+        Parameters
+        ----------
+        users : Tensor [B] int64
+
+        Returns
+        -------
+        owner : Tensor [M] int64
+            Position in `users` of each row found.
+        position : Tensor [M] int64
+            Position of that row in `items`.
+        """
+        degrees = self.degrees[users]
+        owner = torch.repeat_interleave(torch.arange(len(users), device=users.device), degrees)
+        before = torch.cumsum(degrees, 0) - degrees
+        position = torch.arange(len(owner), device=users.device) - before[owner] + self.offsets[users][owner]
+        return owner, position
+
+    def distinct(self) -> Interactions:
+        """The same pairs, each once."""
+        keys = torch.unique(self.users * self.n_items + self.items)
+        users = keys // self.n_items
+        offsets = torch.searchsorted(users, torch.arange(self.n_users + 1, device=users.device))
+        return Interactions(self.n_users, self.n_items, keys % self.n_items, offsets)

@@ -1,0 +1,39 @@
+"""One module a raw format. Each has `read(folder) -> Tables`.
+
+`Tables.interactions` has the columns `user`, `item` (int64 or text), `time` (Int64, unix seconds, or null), `rating`
+(Float64 or null), then the source's own columns; `Tables.items` and `Tables.users` have a row an item and a user.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from reprise.errors import RepriseError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Tables(NamedTuple):
+    """What a reader makes of a raw source.
+
+    `facts` are counts worth keeping; `files` are the names of the files that were read.
+    """
+
+    interactions: pd.DataFrame
+    items: pd.DataFrame
+    users: pd.DataFrame
+    facts: dict[str, int]
+    files: tuple[str, ...]
+
+
+def reader(name: str) -> Callable[[Path], Tables]:
+    """Return the `read` function of the raw format `name`; raise a `RepriseError` that lists the formats there are."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    if name not in names:
+        raise RepriseError(f"reader {name!r}", expected="one of " + ", ".join(names), found=name)
+    return importlib.import_module(f"{__name__}.{name}").read

@@ -1,0 +1,106 @@
+"""`train.txt` and `test.txt` with one line a user: `user item item ...`, ids from 0, separated by spaces.
+
+The format of LightGCN's and MACR's released splits. It carries no time and no rating. A repeated item in a line is a
+repeated interaction and stays (Globo counts clicks); how many there are is among the facts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from reprise.data.readers import Tables
+from reprise.errors import RepriseError
+
+PARTS = ("train", "test")
+LINE = "user item item ... (integers >= 0, separated by single spaces)"
+NEWLINE, RETURN, SPACE, ZERO, NINE = b"\n\r 09"
+
+
+def read(folder: Path) -> Tables:
+    """Read a folder's `train.txt` and `test.txt`.
+
+    `interactions` adds the columns `part` (`train` or `test`) and `position` (of the item in its line, from 0). Users
+    and items are those that occur, ascending.
+
+    Raises
+    ------
+    RepriseError
+        A missing or empty file, or a malformed line: with the file, the line's number, and what stands there.
+    """
+    files = tuple(f"{part}.txt" for part in PARTS)
+    frames = [_read_part(Path(folder) / file, part) for file, part in zip(files, PARTS, strict=True)]
+    table = pd.concat(frames, ignore_index=True)
+    table.insert(2, "time", pd.array([pd.NA], dtype="Int64").repeat(len(table)))
+    table.insert(3, "rating", pd.array([pd.NA], dtype="Float64").repeat(len(table)))
+    table["part"] = pd.Categorical.from_codes(np.repeat(range(len(PARTS)), [len(frame) for frame in frames]), PARTS)
+    facts = {f"repeated_{part}": int(frame.duplicated(["user", "item"]).sum())
+             for part, frame in zip(PARTS, frames, strict=True)}
+    items, users = (pd.DataFrame({column: np.unique(table[column])}) for column in ("item", "user"))
+    return Tables(table[["user", "item", "time", "rating", "part", "position"]], items, users, facts, files)
+
+
+def _read_part(path: Path, part: str) -> pd.DataFrame:
+    """Read one file into the columns user, item, position [N]."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise RepriseError(str(path), expected=f"the {part} part, lines of {LINE}", found="no such file") from None
+    data = np.frombuffer(raw.rstrip(b"\r\n").replace(b"\r\n", b"\n") + b"\n", dtype=np.uint8)
+    if len(data) == 1:
+        raise RepriseError(str(path), expected=f"lines of {LINE}", found="an empty file")
+    digit = (data >= ZERO) & (data <= NINE)
+    _check_bytes(path, data, digit)
+    # Only single spaces and line ends separate numbers from here on, so that every separator closes exactly one number.
+    values = np.fromstring(data.tobytes(), dtype=np.int64, sep=" ")
+    ends = np.flatnonzero(~digit)
+    last_of_line = np.flatnonzero(data[ends] == NEWLINE)
+    lengths = np.diff(last_of_line, prepend=-1)
+    return _columns(path, values, last_of_line, lengths)
+
+
+def _columns(path: Path, values: np.ndarray, last_of_line: np.ndarray, lengths: np.ndarray) -> pd.DataFrame:
+    """Lay out numbers [M] as columns; line l holds `lengths[l]` of them, the user first."""
+    first = last_of_line - lengths + 1
+    if len(short := np.flatnonzero(lengths < 2)):
+        raise _malformed(path, short[0], f"user {values[first[short[0]]]} without an item")
+    owner = values[first]
+    users, line = np.unique(owner, return_index=True)
+    if len(users) < len(owner):
+        again = np.setdiff1d(np.arange(len(owner)), line)[0]
+        raise _malformed(path, again, f"user {owner[again]} for a second time", "one line a user")
+    items = np.ones(len(values), dtype=bool)
+    items[first] = False
+    position = np.arange(len(values)) - np.repeat(first, lengths) - 1
+    return pd.DataFrame({"user": np.repeat(owner, lengths - 1), "item": values[items], "position": position[items]})
+
+
+def _check_bytes(path: Path, data: np.ndarray, digit: np.ndarray) -> None:
+    """Refuse anything but numbers of at most 9 digits (they fit 32 bits) between single spaces and line ends."""
+    separator = (data == SPACE) | (data == NEWLINE)
+    doubled = separator & np.concatenate([[True], separator[:-1]])
+    gaps = np.diff(np.flatnonzero(~digit), prepend=-1) - 1
+    wide = np.flatnonzero(~digit)[gaps > 9]
+    wrong = np.concatenate([np.flatnonzero(~(digit | separator) | doubled), wide])
+    if len(wrong):
+        at = int(wrong.min())
+        number = int((data[:at] == NEWLINE).sum())
+        raise _malformed(path, number, _shown(data.tobytes().split(b"\n")[number]))
+
+
+def _shown(line: bytes) -> str:
+    """A line as a person can read it in a terminal, at most 60 characters of it."""
+    if not line.strip():
+        return "an empty line"
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        return f"bytes that are no text: {line[:20].hex(' ')}"
+    return repr(text if len(text) <= 60 else text[:60] + "...")
+
+
+def _malformed(path: Path, number: int, found: str, expected: str = LINE) -> RepriseError:
+    return RepriseError(f"{path}, line {number + 1}", expected=expected, found=found,
+                        fix="fetch the file again; if it is your own, mend the line")

@@ -1,0 +1,1 @@
+"""Ranking, metrics per user, and what may be concluded from them."""

@@ -1,0 +1,116 @@
+"""Full ranking: every item of the catalogue for every test user, in chunks of users, on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reprise.data.interactions import Interactions
+from reprise.errors import RepriseError
+from reprise.evaluation.metrics import per_user
+
+CELLS = 1 << 22  # scores held at a time; bounds memory and changes no digit
+TIE_SEED = 20210814
+
+
+class Scorer(Protocol):
+    """What can be ranked: scores computed once, then adjusted by each inference setting."""
+
+    def scores(self, users: Tensor) -> Tensor: ...
+
+    def adjust(self, scores: Tensor, setting: dict) -> Tensor: ...
+
+
+class Ranking:
+    """The users to rank for, what each has to find, and what is not offered to it.
+
+    Equal scores are ordered by a fixed pseudo-random order of the items, shifted for each user, so that a constant score ranks
+    like chance and an item's id carries no information. (The official code orders them by ascending id; with float32 scores of
+    a trained model ties at the cut do not occur, and `ties@k` says how often they did.)
+    """
+
+    def __init__(self, held_out: np.ndarray, masked: np.ndarray, n_users: int, n_items: int, device: torch.device | str):
+        """Lay out `held_out` [N, 2] and `masked` [M, 2] (user, item) pairs on `device`. Users are those with held-out rows."""
+        self.held_out = Interactions.of(held_out, n_users, n_items, device)
+        self.masked = Interactions.of(masked, n_users, n_items, device)
+        self.users = torch.nonzero(self.held_out.degrees).squeeze(1)
+        if len(self.users) == 0:
+            raise RepriseError("ranking", expected="at least one user with held-out items", found="none")
+        self.relevant = self.held_out.degrees[self.users]
+        generator = torch.Generator().manual_seed(TIE_SEED)
+        self.tie_order = torch.randperm(n_items, generator=generator).to(device)
+        self.chunk = max(1, CELLS // n_items)
+
+    def lists(self, scorer: Scorer, settings: Sequence[dict], k: int) -> Iterator[tuple[int, slice, Tensor, Tensor]]:
+        """Rank chunk by chunk; each chunk is scored once for all settings.
+
+        Yields
+        ------
+        number : int
+            Position in `settings`.
+        rows : slice
+            Which of `self.users` the chunk holds.
+        items : Tensor [B, k] int64
+            Best first; -1 where fewer than k items can be offered.
+        scores : Tensor [B, k]
+
+        Raises
+        ------
+        RepriseError
+            A score is NaN.
+        """
+        for start in range(0, len(self.users), self.chunk):
+            rows = slice(start, min(start + self.chunk, len(self.users)))
+            users = self.users[rows]
+            base = scorer.scores(users)
+            owner, position = self.masked.of_users(users)
+            cells = (owner, self.masked.items[position])
+            for number, setting in enumerate(settings):
+                scores = scorer.adjust(base, setting)
+                scores = scores.clone() if scores.data_ptr() == base.data_ptr() else scores
+                scores[cells] = -torch.inf
+                yield number, rows, *self._top(scores, users, k)
+
+    def hits(self, rows: slice, items: Tensor) -> Tensor:
+        """Say which of `items` [B, k] are held-out items of the users in `rows`; [B, k] bool."""
+        owner, position = self.held_out.of_users(self.users[rows])
+        sought = torch.zeros((len(items), self.held_out.n_items + 1), dtype=torch.bool, device=items.device)
+        sought[owner, self.held_out.items[position]] = True
+        return sought.gather(1, items.remainder(self.held_out.n_items + 1))  # -1 falls on the extra, empty column
+
+    def measure(self, scorer: Scorer, settings: Sequence[dict], k: int, names: Sequence[str]) -> list[dict[str, float]]:
+        """Mean metrics at `k` for each setting, keyed `hr@20`."""
+        totals: list[dict[str, float]] = [{} for _ in settings]
+        for number, rows, items, _ in self.lists(scorer, settings, k):
+            values = per_user(self.hits(rows, items), self.relevant[rows], [k], names)
+            for name, value in values.items():
+                totals[number][name] = totals[number].get(name, 0.0) + float(value.sum())
+        return [{name: total / len(self.users) for name, total in one.items()} for one in totals]
+
+    def _top(self, scores: Tensor, users: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The best k of `scores` [B, n_items], ties in the stated order."""
+        width = min(k + 1, scores.shape[1])
+        values, items = scores.topk(width, dim=1)
+        if bool(values[:, 0].isnan().any()):  # topk puts NaN first
+            raise RepriseError(f"ranking, user {int(users[values[:, 0].isnan()][0])}", kind="diverged", expected="finite scores",
+                               found="NaN", fix="lower the learning rate, or look at the last losses in history.csv")
+        tied = (values[:, 1:] == values[:, :-1]).any(1)
+        if bool(tied.any()):
+            items[tied] = self._ordered(scores[tied], users[tied], width)
+            values[tied] = scores[tied].gather(1, items[tied])
+        items, values = items[:, :k], values[:, :k]
+        if width < k:
+            items, values = (torch.nn.functional.pad(x, (0, k - width), value=v) for x, v in ((items, -1), (values, -torch.inf)))
+        return items.masked_fill(values == -torch.inf, -1), values
+
+    def _ordered(self, scores: Tensor, users: Tensor, width: int) -> Tensor:
+        """Items of the best `width` where some scores are equal: one 64-bit key of score, then tie order."""
+        bits = (scores.float() + 0.0).view(torch.int32).long()  # + 0.0 makes -0.0 equal to 0.0
+        ascending = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)  # float order as integer order
+        n_items = scores.shape[1]
+        tie = (self.tie_order + (users * 0x9E3779B1 % n_items)[:, None]) % n_items
+        return (ascending * (1 << 32) + tie).topk(width, dim=1).indices

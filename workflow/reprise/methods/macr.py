@@ -1,0 +1,109 @@
+"""MACR: learn how popular an item and how active a user is beside the match, and take that away when ranking."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from reprise.methods import Pairs, Setting, Wrapper, binary_cross_entropy
+from reprise.models import FactorModel, xavier
+from reprise.settings import Field, Settings
+
+CELLS = {"cpu": 1 << 16, "cuda": 1 << 24}  # cells of the outer product held at a time: what a core's cache, or a GPU, likes
+
+
+class Options(Settings):
+    """Settings of MACR."""
+
+    alpha: float = Field(ge=0, description="weight of the item branch's loss (Eq. 8)")
+    beta: float = Field(ge=0, description="weight of the user branch's loss (Eq. 8)")
+    fusion: Literal["pairwise", "batch_outer"] = Field(description="pairwise: Eq. 6-7; batch_outer: the official code")
+    c: tuple[int, ...] | Literal["all"] = Field(description="reference values that selection may choose; all: the sweep's")
+    sweep: tuple[int, int] = Field(description="first and last reference value of the curve, in steps of 1")
+
+
+class Method(Wrapper):
+    """Training: L = L_O + alpha L_I + beta L_U (Eq. 8); ranking: (y_k - c) s(y_i) s(y_u) (Eq. 9).
+
+    y_k is the model's score, y_i and y_u are linear maps of the rows that score, without bias, as in the official code (the
+    paper says MLP). The user's gate multiplies all items of a user alike, so ranking leaves it out.
+    """
+
+    source = "Wei et al.: MACR (KDD 2021), Eq. 6-9"
+
+    def __init__(self, options: Options, model: FactorModel, generator: torch.Generator):
+        super().__init__(model)
+        dim, device = model.item.shape[1], model.item.device
+        self.options = options
+        self.item_head = xavier((dim, 1), generator, device)
+        self.user_head = xavier((dim, 1), generator, device)
+
+    def loss(self, batch: Pairs) -> Tensor:
+        """L_O + alpha L_I + beta L_U of a batch; returns a scalar."""
+        user = (batch.user @ self.user_head).squeeze(1)
+        item_good, item_bad = (batch.good @ self.item_head).squeeze(1), (batch.bad @ self.item_head).squeeze(1)
+        gate_good, gate_bad = item_good.sigmoid() * user.sigmoid(), item_bad.sigmoid() * user.sigmoid()
+        if self.options.fusion == "pairwise":
+            fused = binary_cross_entropy(batch.positive * gate_good, batch.negative * gate_bad)
+        else:
+            fused = outer_softplus(-batch.positive, gate_good) + outer_softplus(batch.negative, gate_bad)
+        # One positive and one negative share the user, so L_U is smallest at s(y_u) = 1/2 and says nothing about activity.
+        return (fused + self.options.alpha * binary_cross_entropy(item_good, item_bad)
+                + self.options.beta * binary_cross_entropy(user, user))
+
+    def choices(self) -> list[Setting]:
+        """The reference values that selection may choose."""
+        return self.sweep() if self.options.c == "all" else [{"c": c} for c in self.options.c]
+
+    def sweep(self) -> list[Setting]:
+        """Every reference value of the curve."""
+        first, last = self.options.sweep
+        fixed = () if self.options.c == "all" else self.options.c
+        return [{"c": c} for c in sorted({*range(first, last + 1), *fixed})]
+
+    def item_gate(self, users: Tensor) -> Tensor:
+        """s(y_i) of every item, [n_items]."""
+        return (self.model.represent(users[:1]).item @ self.item_head).squeeze(1).sigmoid()
+
+    def scores(self, users: Tensor) -> Tensor:
+        """y_k [B, n_items]; the item gate is remembered for `adjust`."""
+        self._gate = self.item_gate(users)
+        return self.model.scores(users)
+
+    def adjust(self, scores: Tensor, setting: Setting) -> Tensor:
+        """(y_k - c) s(y_i), [B, n_items]."""
+        return (scores - setting["c"]) * self._gate
+
+
+def outer_softplus(scores: Tensor, gates: Tensor) -> Tensor:
+    """Mean over all pairs (a, b) of softplus(gates[a] * scores[b]), for `scores` and `gates` [B]; returns a scalar.
+
+    The official code multiplies a [B] score with a [B, 1] gate, which broadcasts to [B, B]: every score meets the gates of all
+    other pairs. Loss and both gradients are formed block by block of rows, so memory is bounded by `CELLS`, not by B squared;
+    the block's size changes a sum's rounding and nothing else.
+    """
+    return _OuterSoftplus.apply(scores, gates)
+
+
+class _OuterSoftplus(torch.autograd.Function):
+    """d/dscores[b] = sum_a s(g_a s_b) g_a / B^2, d/dgates[a] = sum_b s(g_a s_b) s_b / B^2, s the sigmoid."""
+
+    @staticmethod
+    def forward(ctx, scores: Tensor, gates: Tensor) -> Tensor:
+        size = len(scores)
+        total, by_score, by_gate = scores.new_zeros(()), torch.zeros_like(scores), []
+        for block in gates.split(max(1, CELLS[scores.device.type] // size)):
+            logits = block[:, None] * scores
+            total += nn.functional.softplus(logits).sum()
+            slope = logits.sigmoid_()
+            by_score += block @ slope
+            by_gate.append(slope @ scores)
+        ctx.save_for_backward(by_score / size**2, torch.cat(by_gate) / size**2)
+        return total / size**2
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        by_score, by_gate = ctx.saved_tensors
+        return gradient * by_score, gradient * by_gate

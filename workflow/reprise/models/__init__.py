@@ -1,0 +1,73 @@
+"""One file a model: what is learned, and how it scores. Nothing here knows of training, data files or metrics.
+
+A model file defines `class Options(Settings)`, what its YAML block may set, and `class Model(ScoringModel)`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from reprise.data.interactions import Interactions
+
+
+class ScoringModel(nn.Module):
+    """What every model offers. `source` names the paper (and equation) that it implements."""
+
+    source: str = ""
+    trainable: bool = False
+
+    def scores(self, users: Tensor) -> Tensor:
+        """Score every item for `users` [B]; returns [B, n_items]."""
+        raise RuntimeError(f"{type(self).__module__} defines no scores")
+
+
+class Rows(NamedTuple):
+    """What a factor model shows of a batch of users.
+
+    Attributes
+    ----------
+    user : Tensor [B, D]
+        Rows that score.
+    item : Tensor [n_items, D]
+        Rows that score, of every item.
+    learned_user : Tensor [B, D]
+        The table's own rows of those users, on which L2 acts (the same as `user` where nothing is propagated).
+    """
+
+    user: Tensor
+    item: Tensor
+    learned_user: Tensor
+
+
+class FactorModel(ScoringModel):
+    """A model whose score is the inner product of a user row and an item row."""
+
+    trainable = True
+
+    def __init__(self, interactions: Interactions, dim: int, generator: torch.Generator):
+        super().__init__()
+        device = interactions.items.device
+        self.user = xavier((interactions.n_users, dim), generator, device)
+        self.item = xavier((interactions.n_items, dim), generator, device)
+
+    def represent(self, users: Tensor) -> Rows:
+        """Return the rows that score: of `users` [B], and of every item."""
+        raise RuntimeError(f"{type(self).__module__} defines no represent")
+
+    def scores(self, users: Tensor) -> Tensor:
+        """Inner products of `users` [B] with every item, [B, n_items]."""
+        rows = self.represent(users)
+        return rows.user @ rows.item.T
+
+
+def xavier(shape: tuple[int, int], generator: torch.Generator, device: torch.device) -> nn.Parameter:
+    """A table drawn uniformly from (-a, a), a = sqrt(6 / (rows + columns)), the same on every kind of device."""
+    return nn.Parameter(nn.init.xavier_uniform_(torch.empty(shape), generator=generator).to(device))
+
+
+def take(table: Tensor, index: Tensor) -> Tensor:
+    """Rows of `table` [N, D] at `index` [B]; its gradient adds up repeated rows in a fixed order, also on a GPU."""
+    return nn.functional.embedding(index, table)

@@ -1,0 +1,1 @@
+"""Tables, figures, verdicts and claims: what a person reads."""

@@ -1,0 +1,174 @@
+"""Claims of a paper: what a row of `claims.csv` says, in a form that can be computed.
+
+A side of a claim names methods as the paper's tables do: `MACR_MF`, a variant (`MACR_MF w/o L_I`), a point of a sweep
+(`MACR_MF[alpha=1e-3]`) or a whole sweep (`MACR_MF[alpha]`). Several are joined by `|`, `;` or `,`:
+
+* left, `|`: at least one of them ("a MACR variant has the highest ..."); left, `;` or `,`: every one;
+* right: every one of them (ties in the print for the best of the others);
+* as many left as right: one to one.
+
+Several metrics, cut-offs or data sets must all hold; `ALL` data sets of a relative gain are averaged.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reprise.errors import RepriseError
+
+KINDS = ("better_than", "worse_than", "monotone", "relative_improvement", "significant")
+COLUMNS = ("id", "text", "kind", "dataset", "backbone", "lhs", "rhs", "metric", "k", "group", "value", "printed_check")
+
+OTHERS, COLUMN, ALL = "all other methods", "every other method in its column", "ALL"
+
+METHOD = r"[\w.+()/-]+(?: w/o [\w ]+?)?(?:\[[^\]]+\])?"
+NUMBER = r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
+# A comma or semicolon inside brackets belongs to the point of a sweep: MACR_MF[alpha=1e-2;beta=1e-3].
+SEPARATOR = re.compile(r"\s*[|;,]\s*(?![^\[]*\])")
+
+# "Slightly" and "not worse" are a matter of degree; the rows that say so write it as lhs <= 1.05 * rhs.
+SLIGHTLY = 0.05
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row of `claims.csv`.
+
+    `form` is `methods`, `gains`, `sweep`, `slopes` or `unsupported` (then `reason` says why). `lhs` and `rhs` are
+    method labels; in `gains` each is (method, reference, data set), in `sweep` lhs is (method, parameter).
+    `increasing`, `low` and `high` bound a sweep. `factor` multiplies the right side before it is compared.
+    `quantifier` (`some`, `most`) says how many rows of its `family` must hold; empty means this one. `decimals` are
+    those of `value`, as a fraction.
+    """
+
+    id: str
+    text: str
+    kind: str
+    form: str
+    datasets: tuple[str, ...]
+    backbone: str
+    lhs: tuple[str, ...]
+    rhs: tuple[str, ...]
+    metrics: tuple[str, ...]
+    ks: tuple[int, ...]
+    alternatives: bool = False
+    increasing: bool = True
+    low: float = float("-inf")
+    high: float = float("inf")
+    factor: float = 1.0
+    value: float | None = None
+    decimals: int = 0
+    quantifier: str = ""
+    family: str = ""
+    reason: str = ""
+
+
+def parse_claims(rows: pd.DataFrame) -> tuple[Claim, ...]:
+    """Parse all rows of `claims.csv` (read as text). Raises RepriseError for a missing column or an unknown kind."""
+    missing = set(COLUMNS) - set(rows.columns)
+    if missing:
+        raise RepriseError("claims.csv", expected=", ".join(COLUMNS), found=f"no column {', '.join(sorted(missing))}")
+    return tuple(parse_claim(row) for row in rows.fillna("").astype(str).to_dict("records"))
+
+
+def parse_claim(row: Mapping[str, str]) -> Claim:
+    """Parse one row; what no rule reads becomes an `unsupported` claim that says so.
+
+    Raises RepriseError for an unknown kind.
+    """
+    if row["kind"] not in KINDS:
+        raise RepriseError(f"claims.csv, {row['id']}, kind", expected=" or ".join(KINDS), found=repr(row["kind"]))
+    text, check = row["text"], row["printed_check"]
+    metrics = _split(row["metric"])
+    shared = {
+        "id": row["id"], "text": text, "kind": row["kind"], "backbone": row["backbone"],
+        # `hr@k` with no k stands for every cut-off that was evaluated.
+        "metrics": tuple(metric.removesuffix("@k") for metric in metrics),
+        "ks": tuple(int(k) for k in _split(row["k"])),
+        "datasets": tuple(name if name == ALL else name.lower() for name in _split(row["dataset"])),
+    }
+    shared |= _quantifier(row) | _value(row["value"])
+    shared |= _factor(text, check, row["kind"])
+    sides = _sides(row)
+    reason = ""
+    if sides is None:
+        figure = re.search(r"figure_only Figure (\d+)", check)
+        reason = f"figure{figure[1]} not built" if figure else f"no rule reads {row['lhs']!r} against {row['rhs']!r}"
+    elif not metrics or not all(re.fullmatch(r"[a-z_]+(@k)?", metric) for metric in metrics):
+        reason = f"no rule reads metric {row['metric']!r}"
+    elif row["group"] not in ("", "all"):
+        reason = f"no rule reads group {row['group']!r}"
+    elif row["kind"] == "relative_improvement" and shared["value"] is None:
+        reason = f"no rule reads value {row['value']!r}"
+    if reason:
+        return Claim(form="unsupported", lhs=(row["lhs"],), rhs=(row["rhs"],), reason=reason, **shared)
+    return Claim(**shared, **sides)
+
+
+def _sides(row: Mapping[str, str]) -> dict | None:
+    """Read both sides; None if no form fits."""
+    lhs, rhs = row["lhs"], row["rhs"]
+    if row["kind"] == "monotone":
+        sweep = re.fullmatch(rf"({METHOD})\[(\w+)\]", lhs)
+        bounds = _bounds(rhs)
+        return {"form": "sweep", "lhs": sweep.groups(), "rhs": (), **bounds} if sweep and bounds else None
+    for form, pattern in (("gains", rf"gain\(({METHOD})/({METHOD})\)@(\S+)"),
+                          ("slopes", rf"slope after optimum of ({METHOD})\[(\w+)\]")):
+        left, right = re.fullmatch(pattern, lhs), re.fullmatch(pattern, rhs)
+        if left and right:
+            return {"form": form, "lhs": left.groups(), "rhs": right.groups()}
+    left, right = _split(lhs), (rhs,) if rhs in (OTHERS, COLUMN) else _split(rhs)
+    names = [name for name in left + right if name not in (OTHERS, COLUMN)]
+    if not left or not right or not all(re.fullmatch(METHOD, name) for name in names):
+        return None
+    return {"form": "methods", "lhs": _family_of_methods(row["text"]) or left, "rhs": right, "alternatives": "|" in lhs}
+
+
+def _family_of_methods(text: str) -> tuple[str, ...]:
+    # The row names the variant that won in print; the sentence claims it of "a MACR variant", whichever.
+    family = re.match(r"An? (\w+) variant ", text)
+    return (f"{family[1]}_*",) if family else ()
+
+
+def _bounds(text: str) -> dict | None:
+    """Read `increasing on 1e-5..1e-3` or `decreasing on c>29`; the step away from 29 is the first one claimed."""
+    between = re.fullmatch(rf"(increasing|decreasing) on ({NUMBER})\.\.({NUMBER})", text)
+    if between:
+        return {"increasing": between[1] == "increasing", "low": float(between[2]), "high": float(between[3])}
+    beyond = re.fullmatch(rf"(increasing|decreasing) on \w+>({NUMBER})", text)
+    return {"increasing": beyond[1] == "increasing", "low": float(beyond[2])} if beyond else None
+
+
+def _factor(text: str, check: str, kind: str) -> dict:
+    margin = re.search(rf"operationalised as lhs <= ({NUMBER})\*rhs", check)
+    if margin:
+        return {"factor": float(margin[1])}
+    return {"factor": 1 - SLIGHTLY} if kind == "better_than" and "not worse than" in text else {}
+
+
+def _quantifier(row: Mapping[str, str]) -> dict:
+    """Tell the rows that are cells of one quantified sentence, and which cells they belong to."""
+    if "existential claim" in row["printed_check"]:
+        word = "some"
+    elif "[paper says: in most cases]" in row["text"]:
+        word = "most"
+    else:
+        return {}
+    return {"quantifier": word, "family": f"{word}: {row['lhs']} {row['kind']} {row['rhs']}"}
+
+
+def _value(text: str) -> dict:
+    """Read `1.5313` or `8.37%` as a fraction, with the digits that were printed of it; else None."""
+    number = re.fullmatch(r"([-+]?\d+(?:\.(\d+))?)(%?)", text)
+    if not number:
+        return {"value": None}
+    shift = 2 if number[3] else 0
+    return {"value": float(number[1]) / 10**shift, "decimals": len(number[2] or "") + shift}
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part for part in SEPARATOR.split(text.strip()) if part)

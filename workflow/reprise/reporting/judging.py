@@ -1,0 +1,195 @@
+"""The verdict on a claim: its comparisons, put together as its sentence says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from reprise.reporting.claims import ALL, COLUMN, OTHERS, Claim
+from reprise.reporting.comparisons import (
+    CONTRADICTED,
+    HOLDS,
+    NOT_RUN,
+    UNDECIDED,
+    ClaimVerdict,
+    average_gain,
+    compare_gains,
+    compare_methods,
+    compare_slopes,
+    judge_gain,
+    judge_sweep,
+    relative_gain,
+)
+from reprise.reporting.lookup import Cell, Lookup, Missing, OneSeed
+
+
+def judge_claims(claims: Sequence[Claim], lookup: Lookup) -> list[ClaimVerdict]:
+    """Judge all claims, in order; rows that are cells of one quantified sentence are settled together.
+
+    "Sometimes" holds if one cell holds and is contradicted if all are; "in most cases" holds if more than half of the
+    cells hold and is contradicted once half of them are. A cell that was not run stays `not run`.
+    """
+    alone = [judge_claim(claim, lookup) for claim in claims]
+    families: dict[str, list[str]] = {}
+    for claim, verdict in zip(claims, alone, strict=True):
+        families.setdefault(claim.family, []).append(verdict.verdict)
+    return [_settled(claim, verdict, families[claim.family]) if claim.quantifier else verdict
+            for claim, verdict in zip(claims, alone, strict=True)]
+
+
+def judge_claim(claim: Claim, lookup: Lookup) -> ClaimVerdict:
+    """Judge one row by itself; what cannot be computed is `not run` with the reason.
+
+    Raises
+    ------
+    RepriseError
+        If two methods were evaluated on different users.
+    """
+    if claim.form == "unsupported":
+        return ClaimVerdict(NOT_RUN, reason=claim.reason)
+    datasets = lookup.datasets() if ALL in claim.datasets else claim.datasets
+    ks = claim.ks or lookup.cutoffs()
+    if not (datasets and ks):
+        return ClaimVerdict(NOT_RUN, reason="no data set or no cut-off to judge it on")
+    if ALL in claim.datasets and claim.kind == "relative_improvement":
+        return _every([_attempt(_average, claim, lookup, datasets, metric, k) for metric in claim.metrics for k in ks])
+    judge = {"methods": _methods, "gains": _gains, "sweep": _sweep, "slopes": _slopes}[claim.form]
+    return _every([_attempt(judge, claim, lookup, dataset, metric, k)
+                   for dataset in datasets for metric in claim.metrics for k in ks])
+
+
+def _attempt(judge: Callable[..., ClaimVerdict], *arguments: object) -> ClaimVerdict:
+    try:
+        return judge(*arguments)
+    except OneSeed as few:
+        return ClaimVerdict(UNDECIDED, reason=str(few))
+    except Missing as missing:
+        return ClaimVerdict(NOT_RUN, reason=str(missing))
+
+
+def _methods(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> ClaimVerdict:
+    """Compare the methods of both sides on one data set and metric."""
+    lefts = _expanded(claim.lhs, lookup, dataset)
+
+    def cell(method: str) -> Cell:
+        return Cell(dataset, method, metric, k, claim.backbone)
+
+    def every(pairs: Iterable[tuple[str, str]]) -> ClaimVerdict:
+        pairs = list(pairs)
+        parts = [_attempt(_pair, claim, lookup, cell(left), cell(right)) for left, right in pairs]
+        if len(pairs) > 1:
+            parts = [replace(part, reason=f"{left} against {right}" + (f": {part.reason}" if part.reason else ""))
+                     for part, (left, right) in zip(parts, pairs, strict=True)]
+        return _every(parts)
+
+    if len(claim.lhs) == len(claim.rhs) > 1:
+        return every(zip(claim.lhs, claim.rhs, strict=True))
+    rights = {left: _opponents(claim, lookup, dataset, left, lefts) for left in lefts}
+    if claim.alternatives or lefts != claim.lhs:
+        return _some([every((left, right) for right in rights[left]) for left in lefts])
+    return every((left, right) for left in lefts for right in rights[left])
+
+
+def _expanded(names: tuple[str, ...], lookup: Lookup, dataset: str) -> tuple[str, ...]:
+    """Replace a family `X_*` by the methods that the paper's table prints of it."""
+    if not names[0].endswith("*"):
+        return names
+    family = tuple(name for name in lookup.methods(dataset) if name.startswith(names[0][:-1]))
+    if not family:
+        raise Missing(f"no method {names[0]} on {dataset}")
+    return family
+
+
+def _opponents(claim: Claim, lookup: Lookup, dataset: str, left: str, lefts: tuple[str, ...]) -> tuple[str, ...]:
+    if claim.rhs not in ((OTHERS,), (COLUMN,)):
+        return claim.rhs
+    printed = lookup.methods(dataset, beside=left) if claim.rhs == (COLUMN,) else lookup.methods(dataset)
+    opponents = tuple(name for name in printed if name not in (*lefts, left))
+    if not opponents:
+        raise Missing(f"{left} stands alone on {dataset}")
+    return opponents
+
+
+def _pair(claim: Claim, lookup: Lookup, left: Cell, right: Cell) -> ClaimVerdict:
+    if claim.kind == "relative_improvement":
+        return judge_gain(relative_gain(lookup, left, right), claim.value, claim.decimals)
+    return compare_methods(lookup, left, right, better=claim.kind != "worse_than", factor=claim.factor)
+
+
+def _average(claim: Claim, lookup: Lookup, datasets: tuple[str, ...], metric: str, k: int) -> ClaimVerdict:
+    """Judge a relative gain averaged over data sets."""
+    sides = claim.lhs[0], claim.rhs[0]
+    pairs = [[Cell(dataset, name, metric, k, claim.backbone) for name in sides] for dataset in datasets]
+    gains = [relative_gain(lookup, *pair) for pair in pairs]
+    return judge_gain(average_gain(gains), claim.value, claim.decimals)
+
+
+def _gains(claim: Claim, lookup: Lookup, _: str, metric: str, k: int) -> ClaimVerdict:
+    """Compare two relative gains, each on the data set that its side names."""
+    sides = [[Cell(place.lower(), name, metric, k, claim.backbone) for name in names]
+             for *names, place in (claim.lhs, claim.rhs)]
+    printed = [[lookup.printed(cell) for cell in side] for side in sides]
+    known = all(left is not None and right for left, right in printed)
+    diff = printed[0][0] / printed[0][1] - printed[1][0] / printed[1][1] if known else None
+    return compare_gains(*(relative_gain(lookup, *side) for side in sides), claim.kind != "worse_than", diff)
+
+
+def _sweep(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> ClaimVerdict:
+    method, parameter = claim.lhs
+    curve = lookup.curve(Cell(dataset, method, metric, k, claim.backbone), parameter)
+    return judge_sweep(curve, claim.increasing, claim.low, claim.high)
+
+
+def _slopes(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> ClaimVerdict:
+    curves = [
+        lookup.curve(Cell(dataset, method, metric, k, claim.backbone), parameter)
+        for method, parameter in (claim.lhs, claim.rhs)
+    ]
+    return compare_slopes(*curves, better=claim.kind != "worse_than", with_p=not lookup.selects_on_test)
+
+
+def _every(parts: Sequence[ClaimVerdict]) -> ClaimVerdict:
+    """Join comparisons that must all hold.
+
+    Numbers and reason are those of the part that decides: the clearest contradiction, else the first that was not run
+    or is undecided, else the weakest of all; where all hold, p is the largest of them (intersection-union test).
+    """
+    verdicts = {part.verdict for part in parts}
+    word = next(word for word in (CONTRADICTED, NOT_RUN, UNDECIDED, HOLDS) if word in verdicts)
+    chosen = [part for part in parts if part.verdict == word]
+    clearest = {CONTRADICTED: max, HOLDS: min}.get(word)
+    part = clearest(chosen, key=_clarity) if clearest else chosen[0]
+    if len(parts) == 1:
+        return part
+    if word == HOLDS:
+        worst = max((other.p for other in parts if not math.isnan(other.p)), default=math.nan)
+        return replace(part, p=worst, reason=f"weakest of {len(parts)}" + (f": {part.reason}" if part.reason else ""))
+    return replace(part, reason=f"{len(chosen)} of {len(parts)} {word}: {part.reason}".removesuffix(": "))
+
+
+def _some(parts: Sequence[ClaimVerdict]) -> ClaimVerdict:
+    """Join alternatives of which one must hold; the clearest one that does speaks for them."""
+    holding = [part for part in parts if part.verdict == HOLDS]
+    if holding:
+        return max(holding, key=_clarity)
+    return next(part for word in (NOT_RUN, UNDECIDED, CONTRADICTED) for part in parts if part.verdict == word)
+
+
+def _clarity(part: ClaimVerdict) -> float:
+    """Count the half widths of its interval between an effect and 0."""
+    half = (part.high - part.low) / 2
+    return abs(part.effect) / half if half else math.inf
+
+
+def _settled(claim: Claim, alone: ClaimVerdict, family: list[str]) -> ClaimVerdict:
+    """Give one cell the verdict of its quantified sentence."""
+    if alone.verdict == NOT_RUN:
+        return alone
+    hold, against, size = family.count(HOLDS), family.count(CONTRADICTED), len(family)
+    some = claim.quantifier == "some"
+    held, refuted = (hold > 0, against == size) if some else (2 * hold > size, 2 * against >= size)
+    word = HOLDS if held else CONTRADICTED if refuted else NOT_RUN if NOT_RUN in family else UNDECIDED
+    counts = ", ".join(f"{family.count(v)} {v}" for v in (HOLDS, CONTRADICTED, UNDECIDED, NOT_RUN) if v in family)
+    reason = f"{claim.quantifier} of {size} cells: {counts}; this one {alone.verdict}"
+    return replace(alone, verdict=word, reason=reason)

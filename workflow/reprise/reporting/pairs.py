@@ -1,0 +1,92 @@
+"""Every pair of methods of an exhibit, compared: is one better (another seed, another user), and do these lists differ?"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from reprise.evaluation.significance import holm, paired_users, same_users, two_level_interval, welch
+from reprise.papers import Exhibit
+from reprise.reporting.printed import claims_of
+from reprise.reporting.results import Results, read_tidy
+from reprise.selection import datasets_of
+
+PAIR = ["exhibit", "dataset", "reading", "metric", "k", "lhs", "rhs"]
+COLUMNS = [*PAIR, "diff", "low", "high", "p", "p_adjusted", "g", "seeds_lhs", "seeds_rhs",
+           "paired_seed", "paired_diff", "paired_t_p", "paired_wilcoxon_p", "note"]
+SELECTS_ON_TEST = "selects on the test set: no p"
+FEW_SEEDS = "fewer than two seeds on a side"
+
+
+def compare_pairs(results: Results, draws: int = 2000) -> pd.DataFrame:
+    """Compare every pair of methods of every exhibit on its metrics, with `COLUMNS`; methods without a run are left out.
+
+    `p_adjusted` is Holm's over the pairs that a claim of the exhibit names, its family's size fixed by `paper.yaml`
+    whether or not they all ran; other pairs are for information and have none.
+    """
+    known: dict[tuple, dict] = {}
+    parts = []
+    pairs = [pair for name in results.paper.exhibits for pair in _pairs(name, results)]
+    for pair in tqdm(pairs, desc="compare methods", unit="pair", mininterval=2, disable=len(pairs) < 50):
+        if pair[1:] not in known:
+            known[pair[1:]] = _compared(results, *pair[1:], draws=draws)
+        parts.append(dict(zip(PAIR, pair, strict=True)) | known[pair[1:]])
+    frame = pd.DataFrame(parts, columns=COLUMNS).astype({name: float for name in ("diff", "low", "high", "p", "p_adjusted")})
+    for (name, _), rows in frame.groupby(["exhibit", "reading"], sort=False):
+        exhibit = results.paper.exhibits[name]
+        named = _claimed(results, exhibit)
+        mine = rows.index[[tuple(pair) in named for pair in rows[["dataset", "metric", "k", "lhs", "rhs"]].to_numpy(object)]]
+        frame.loc[mine, "p_adjusted"] = holm(frame.loc[mine, "p"].to_numpy(), max(exhibit.family, len(named)))
+    return frame
+
+
+def read_pairs(folder: Path) -> pd.DataFrame:
+    """The `significance.csv` that `collect` wrote into a paper's folder of results; no file is no rows."""
+    return read_tidy(folder / "significance.csv", COLUMNS)
+
+
+def _pairs(name: str, results: Results) -> Iterator[tuple]:
+    """The pairs of an exhibit that have runs on both sides, a claim's left side first."""
+    exhibit = results.paper.exhibits[name]
+    named = _claimed(results, exhibit)
+    for dataset in datasets_of(results.paper, exhibit, results.config):
+        for reading in results.paper.readings:
+            ran = [method for method in (*exhibit.methods, *exhibit.floor) if results.seeds(dataset, reading, method)]
+            for a, b in itertools.combinations(ran, 2):
+                for metric, k in itertools.product(exhibit.metrics, exhibit.ks):
+                    turned = (dataset, metric, k, b, a) in named
+                    yield (name, dataset, reading, metric, k, *((b, a) if turned else (a, b)))
+
+
+def _claimed(results: Results, exhibit: Exhibit) -> set[tuple]:
+    """What the exhibit's claims compare: (data set, metric, k, lhs, rhs), a claim on several metrics once each."""
+    claims = claims_of(results.paper, exhibit)
+    claims = claims[claims["lhs"].isin(exhibit.methods) & claims["rhs"].isin(exhibit.methods) & claims["k"].str.isdigit()]
+    return {
+        (dataset.lower().replace(" ", "-"), metric, int(k), lhs, rhs)
+        for dataset, metrics, k, lhs, rhs in claims[["dataset", "metric", "k", "lhs", "rhs"]].to_numpy().tolist()
+        for metric in metrics.split(";")
+    }
+
+
+def _compared(results: Results, dataset: str, reading: str, metric: str, k: int, lhs: str, rhs: str, draws: int) -> dict:
+    """One pair: difference of means, the tests that apply, and a note where one does not."""
+    left, right = (results.users(dataset, reading, method, metric, k) for method in (lhs, rhs))
+    a, b = same_users(left, right)
+    row = {"diff": a.mean() - b.mean(), "seeds_lhs": len(a), "seeds_rhs": len(b), "note": ""}
+    if min(len(a), len(b)) > 1:
+        interval, test = two_level_interval(a, b, draws=draws), welch(a.mean(1), b.mean(1))
+        row |= {"low": interval.low, "high": interval.high, "g": test.g, "p": test.p}
+    else:
+        row["note"] = FEW_SEEDS
+    shared = left.columns.intersection(right.columns)
+    if len(shared):
+        lists = paired_users(left[shared[0]].to_numpy(), right[shared[0]].reindex(left.index).to_numpy())
+        row |= {"paired_seed": int(shared[0]), "paired_diff": lists.diff, "paired_t_p": lists.t_p, "paired_wilcoxon_p": lists.wilcoxon_p}
+    if results.selects_on_test(dataset, reading, lhs) or results.selects_on_test(dataset, reading, rhs):
+        row |= {"p": None, "paired_t_p": None, "paired_wilcoxon_p": None, "note": "; ".join(filter(None, (row["note"], SELECTS_ON_TEST)))}
+    return row

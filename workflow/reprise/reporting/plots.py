@@ -1,0 +1,123 @@
+"""What all figures share: one style that survives black and white, files without dates, the drawing code of a paper."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reprise.errors import RepriseError
+from reprise.files import replacing
+from reprise.papers import Exhibit, Paper
+from reprise.reporting.printed import claims_of, printed_numbers
+from reprise.reporting.results import Results, cells
+from reprise.reporting.sweeps import points
+from reprise.reporting.wording import seeds_text
+from reprise.selection import datasets_of
+
+# Okabe and Ito's colours, dark ones first; a line style and a marker go with each, so that no colour is needed.
+COLOURS = ("#0072b2", "#d55e00", "#000000", "#009e73", "#cc79a7", "#56b4e9")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))
+MARKERS = ("o", "s", "^", "D", "v", "x")
+STYLE = {
+    "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8, "axes.spines.top": False,
+    "axes.spines.right": False, "axes.grid": True, "grid.color": "#dddddd", "grid.linewidth": 0.6, "axes.axisbelow": True,
+    "legend.frameon": False, "lines.linewidth": 1.4, "lines.markersize": 4, "figure.dpi": 150, "savefig.facecolor": "white",
+    "svg.hashsalt": "reprise",
+}
+FEW_POINTS = 10
+METADATA = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """What a drawing function gets: our cells, what the paper printed and claimed, and the exhibit it draws.
+
+    `cells` has `dataset, reading, method, metric, k, mean, sd, seeds, data` of the exhibit's methods; `sweep` the same
+    with `setting, point, curve, split` of sweeps.
+    """
+
+    paper: Paper
+    exhibit: Exhibit
+    cells: pd.DataFrame
+    sweep: pd.DataFrame
+    printed: pd.DataFrame
+    claims: pd.DataFrame
+    reason: str
+
+    def label(self, dataset: str, part: pd.DataFrame) -> str:
+        """Name a data set with its status and the seeds behind `part`."""
+        data = [f"{status} data" for status in sorted(set(part["data"]) - {"", dataset})]
+        origin = sorted(set(part["origin"]) - {""}) if "origin" in part else []
+        return f"{self.paper.datasets[dataset].label} ({', '.join([*data, seeds_text([int(count) for count in part['seeds']]), *origin])})"
+
+
+def canvas(name: str, results: Results, frame: pd.DataFrame) -> Canvas:
+    """Gather what the figure `name` is drawn from: `frame` is the results' own, or that with the record's rows."""
+    paper, exhibit = results.paper, results.paper.exhibits[name]
+    datasets = datasets_of(paper, exhibit, results.config)
+    frame = frame[frame["dataset"].isin(datasets) & frame["method"].isin(exhibit.methods) & (frame["variant"] == "main") &
+                  frame["metric"].isin(exhibit.metrics) & frame["k"].isin(exhibit.ks)]
+    reason = "; ".join(dict.fromkeys(results.reason(dataset, reading, method) for dataset in exhibit.datasets
+                                     for reading in paper.readings for method in exhibit.methods))
+    return Canvas(paper, exhibit, cells(frame[frame["group"] == ""]), points(cells(frame)), printed_numbers(paper),
+                  claims_of(paper, exhibit), reason)
+
+
+def drawing(paper: Paper, name: str) -> Callable[[Canvas], tuple[Figure, pd.DataFrame]]:
+    """The paper's own function that draws figure `name` and returns it with the frame it plots."""
+    function = getattr(_module(paper.folder / "figures.py"), name, None)
+    if function is None:
+        raise RepriseError(str(paper.folder / "figures.py"), expected=f"a function {name}(canvas)", found="none")
+    return function
+
+
+def _module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"figures_of_{path.parent.name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def draw(name: str, results: Results, frame: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """Draw figure `name` in the house style; a figure without a run says why there is none."""
+    with matplotlib.rc_context(STYLE):
+        figure, plotted = drawing(results.paper, name)(canvas(name, results, frame))
+        return figure, plotted.drop(columns=["values"], errors="ignore")
+
+
+def nothing_to_draw(canvas: Canvas) -> Figure:
+    """A figure that says why it is empty."""
+    figure = Figure(figsize=(6, 1.2))
+    figure.text(0.5, 0.5, f"not run: {canvas.reason}", ha="center", va="center", wrap=True)
+    return figure
+
+
+def line(axes: Axes, part: pd.DataFrame, x: str, style: int, label: str, **options: object) -> None:
+    """Draw mean over `x` as line number `style`, with one standard deviation to either side where there is one.
+
+    It is a bar at a few points and a band at many.
+    """
+    look = {"color": COLOURS[style], "linestyle": LINES[style], "marker": MARKERS[style], "label": label} | options
+    axes.plot(part[x], part["mean"], **look)
+    if part["sd"].isna().all():
+        return
+    if len(part) <= FEW_POINTS:
+        axes.errorbar(part[x], part["mean"], yerr=part["sd"], color=COLOURS[style], linestyle="", capsize=2, elinewidth=0.8)
+    else:
+        axes.fill_between(part[x].astype(float), part["mean"] - part["sd"], part["mean"] + part["sd"], color=COLOURS[style], alpha=0.13, linewidth=0)
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Write `<name>.{pdf,svg,png}`; equal input gives equal bytes."""
+    with matplotlib.rc_context(STYLE):
+        for kind, metadata in METADATA.items():
+            with replacing(folder / f"{name}.{kind}") as beside:
+                figure.savefig(beside, format=kind, metadata=metadata)

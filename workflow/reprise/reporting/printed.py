@@ -1,0 +1,39 @@
+"""What the paper printed and claimed: `reported.csv` and `claims.csv` of its folder."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from reprise.papers import Exhibit, Paper, claim_ids
+from reprise.reporting.results import read_tidy
+
+PRINTED = ["table", "dataset", "backbone", "method", "metric", "k", "group", "printed", "decimals", "source"]
+CLAIMED = ["id", "text", "kind", "dataset", "backbone", "lhs", "rhs", "metric", "k", "group", "value", "source", "printed_check"]
+SLOT = ["table", "dataset", "metric", "k", "group"]
+
+
+def printed_numbers(paper: Paper) -> pd.DataFrame:
+    """Every printed number, with its data set by key and `gap`, the distance to the reference method of its backbone.
+
+    `gap` is NaN for the reference itself and where the table does not print it.
+    """
+    numbers = read_tidy(paper.folder / "reported.csv", PRINTED)
+    numbers = numbers.assign(dataset=numbers["dataset"].str.lower().str.replace(" ", "-"),
+                             printed=numbers["printed"].astype(float), decimals=numbers["decimals"].astype(int))
+    reference = numbers[SLOT + ["method", "printed"]].rename(columns={"method": "reference", "printed": "reference_printed"})
+    wanted = numbers.assign(reference=numbers["backbone"].map(paper.reference).fillna(""))
+    merged = wanted.merge(reference, how="left", on=[*SLOT, "reference"])
+    merged["gap"] = (merged["printed"] - merged["reference_printed"]).abs().where(merged["method"] != merged["reference"], np.nan)
+    return merged[[*PRINTED, "gap"]]
+
+
+def printed_claims(paper: Paper) -> pd.DataFrame:
+    """Every claim of the paper, as text."""
+    return pd.read_csv(paper.folder / "claims.csv", dtype=str, keep_default_na=False)
+
+
+def claims_of(paper: Paper, exhibit: Exhibit) -> pd.DataFrame:
+    """The claims that one table or figure answers."""
+    claims = printed_claims(paper)
+    return claims[claims["id"].isin(set(claim_ids(exhibit.claims)))]

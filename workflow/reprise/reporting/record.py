@@ -1,0 +1,104 @@
+"""The numbers of record: what was seen, when, on which device. Committed; written only by `python -m reprise record`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from reprise.config import Config
+from reprise.evaluation.significance import prediction_interval
+from reprise.papers import Paper
+from reprise.reporting.results import CELL, COLUMNS, PROVENANCE, RUN, Results, cells, read_tidy, typed, write_csv
+
+# The record belongs to the working directory, as the Snakefile does, wherever `results` of the configuration points.
+RECORD = Path("results/record")
+SUMMARY = [*CELL, "mean", "sd", "seeds", "atol", "device", "data"]
+ATOL = 1e-6
+GROUP = ["dataset", "reading", "method", "variant"]
+IDENTITY = [*RUN, "device", "threads", "fingerprint"]
+
+
+def read_runs(paper: str) -> pd.DataFrame:
+    """All recorded rows of a paper, one a run and metric, of every fingerprint."""
+    return read_tidy(RECORD / f"{paper}.runs.csv", COLUMNS + PROVENANCE)
+
+
+def newest(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each cell's newest fingerprint: numbers of different code or settings do not add up."""
+    latest = runs.sort_values("date", kind="stable").groupby(GROUP, dropna=False)["fingerprint"].transform("last")
+    return runs[runs["fingerprint"] == latest]
+
+
+def summary(runs: pd.DataFrame) -> pd.DataFrame:
+    """Per cell mean, sd, seeds and `atol`, the half width of the interval that one more seed should fall into."""
+    table = cells(newest(runs))
+    spread = [prediction_interval(sd, seeds) if seeds > 1 else 0.0 for sd, seeds in zip(table["sd"], table["seeds"], strict=True)]
+    table["atol"] = pd.Series(spread, index=table.index, dtype=float).clip(lower=ATOL)
+    return table[SUMMARY]
+
+
+def add_runs(paper: str, fresh: pd.DataFrame, force: bool = False) -> tuple[int, int]:
+    """Add the runs in `fresh` to the record and rebuild its summary; return how many were added and how many stood.
+
+    A run is known by seed, device, threads and fingerprint. One that is on record already stays as it is, unless
+    `force` puts the fresh one in its place.
+    """
+    standing = read_runs(paper)
+    known, offered = (pd.MultiIndex.from_frame(frame[IDENTITY].astype(str)) for frame in (standing, fresh))
+    repeated = offered.isin(known)
+    count = len(offered[repeated].unique())
+    if force:
+        standing = standing[~known.isin(offered)]
+    else:
+        fresh = fresh[~repeated]
+    runs = typed(pd.concat([frame for frame in (standing, fresh) if len(frame)] or [standing], ignore_index=True))
+    # Dates first: a later session's runs follow the earlier ones, and a diff of the file shows only additions.
+    runs = runs.sort_values([*GROUP, "date", "seed"], kind="stable", ignore_index=True)
+    write_csv(RECORD / f"{paper}.runs.csv", runs)
+    write_csv(RECORD / f"{paper}.csv", summary(runs))
+    return len(offered.unique()) - (0 if force else count), count
+
+
+def recordable(results: Results) -> pd.DataFrame:
+    """The rows worth committing: all, but a sweep only in the metric that its run selects by."""
+    frame = results.frame
+    chosen = {(run.method, run.reading, run.dataset): record["spec"]["training"] for run, record in results.runs.items()}
+    options = [chosen.get(key, {}) for key in zip(frame["method"], frame["reading"], frame["dataset"], strict=True)]
+    selects = [option.get("metric") == metric and option.get("k") == k
+               for option, metric, k in zip(options, frame["metric"], frame["k"], strict=True)]
+    return frame[~frame["group"].str.contains(";") | pd.Series(selects, index=frame.index, dtype=bool)]
+
+
+def recorded_claims(paper: str) -> Path:
+    """Where the verdicts on claims were put on record: they need the users, whom the record does not hold."""
+    return RECORD / "tables" / f"{paper}_claims.csv"
+
+
+def copy_pages(paper: Paper, config: Config) -> None:
+    """Copy the paper's rendered tables and figures, and the scorecard, beside the numbers."""
+    for kind in ("tables", "figures"):
+        (RECORD / kind).mkdir(parents=True, exist_ok=True)
+        for path in sorted(Path(config.results, paper.name, kind).glob("*.*")):
+            shutil.copyfile(path, RECORD / kind / f"{paper.name}_{path.name}")
+    claims = Path(config.results, paper.name, "claims.csv")
+    if claims.exists():
+        shutil.copyfile(claims, recorded_claims(paper.name))
+    scorecard = Path(config.results, "scorecard.html")
+    if scorecard.exists():
+        shutil.copyfile(scorecard, RECORD / scorecard.name)
+
+
+def with_record(results: Results) -> pd.DataFrame:
+    """The results' frame, and from the record what has no local run; `origin` says which, with device and date."""
+    config, frame = results.config, results.frame.assign(origin="")
+    runs = newest(read_runs(results.paper.name))
+    selected = [config.keeps("datasets", dataset) and (not method or config.keeps("methods", method)) and
+                (not reading or config.keeps("readings", reading))
+                for dataset, method, reading in zip(runs["dataset"], runs["method"], runs["reading"], strict=True)]
+    local = pd.MultiIndex.from_frame(frame[GROUP])
+    runs = runs[pd.Series(selected, index=runs.index, dtype=bool) & ~pd.MultiIndex.from_frame(runs[GROUP]).isin(local)]
+    origin = [", ".join(["of record", *filter(None, (device, date[:10]))]) for device, date in zip(runs["device"], runs["date"], strict=True)]
+    runs = runs.assign(origin=origin)
+    return typed(pd.concat([part for part in (frame, runs) if len(part)] or [frame], ignore_index=True))

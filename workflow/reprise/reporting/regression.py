@@ -1,0 +1,141 @@
+"""Do the numbers of record still hold? Record rows against the runs that lie in `results` now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from reprise.config import Config
+from reprise.papers import Paper, Run
+from reprise.reporting.record import ATOL, newest, read_runs, summary
+from reprise.reporting.results import CELL, MEASURED, RUN, Results, load_results
+from reprise.reporting.wording import metric_label, missing
+from reprise.selection import not_prepared
+
+# What a stopwatch says moves with the weather.
+TIMED = ("wall_s", "peak_bytes")
+COLUMNS = [*RUN, *MEASURED, "record", "now", "difference", "tolerance", "status", "why"]
+
+
+def recorded(paper: Paper, config: Config) -> pd.DataFrame:
+    """The record rows to check, newest fingerprint of each cell; `why` is not empty for those that are skipped."""
+    rows = newest(read_runs(paper.name))
+    stand_in = {key: entry.stand_in for key, entry in paper.datasets.items()}
+    wanted = rows["dataset"].map(lambda key: stand_in.get(key, False) or config.regression_set == "real")
+    rows = rows[wanted.astype(bool) & ~rows["metric"].isin(TIMED)]
+    absent = {key: _no_data(paper, key, config) for key in rows["dataset"].unique()}
+    why = [absent[dataset] or _left_out(config, method, reading)
+           for dataset, method, reading in zip(rows["dataset"], rows["method"], rows["reading"], strict=True)]
+    return rows.assign(why=why)
+
+
+def recorded_runs(paper: Paper, config: Config) -> list[Run]:
+    """The runs that `check` needs, for the workflow to make."""
+    rows = recorded(paper, config)
+    rows = rows[(rows["why"] == "") & (rows["method"] != "")][RUN].drop_duplicates()
+    return [Run(paper.name, *row[:-1], int(row[-1])) for row in rows.to_numpy(object).tolist()]
+
+
+def check(paper: Paper, config: Config) -> pd.DataFrame:
+    """Compare every record row of the regression set with the runs at hand.
+
+    Returns
+    -------
+    DataFrame
+        `COLUMNS`; `status` is `same`, `moved`, `missing` or `skipped`. A run made on the recorded kind of device with
+        the recorded threads must agree to 1e-6. Elsewhere sums differ, so there the mean of the cell's seeds must lie
+        in the seeds' prediction interval (`atol` of the record), one row a cell.
+    """
+    rows = recorded(paper, config)
+    skipped, rows = rows[rows["why"] != ""], rows[rows["why"] == ""]
+    results = _current(paper, config, rows)
+    both = rows.merge(results.frame, how="left", on=[*RUN, *MEASURED], suffixes=("", "_now"), indicator="found")
+    found = both["found"] == "both"
+    alike = (both["device"] == both["device_now"]) & (both["threads"].fillna(0) == both["threads_now"].fillna(0))
+    elsewhere = found & ~alike.astype(bool)
+    parts = [
+        _judged(both[found & ~elsewhere].assign(tolerance=ATOL)),
+        _judged(_by_cell(both[elsewhere], summary(rows))),
+        both[~found].assign(status="missing", why=[results.reason(*key) for key in both[~found][["dataset", "reading", "method"]].to_numpy(object)]),
+        skipped.assign(status="skipped"),
+    ]
+    parts = [part.rename(columns={"value": "record", "value_now": "now"}).reindex(columns=COLUMNS) for part in parts if len(part)]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+
+
+def _current(paper: Paper, config: Config, rows: pd.DataFrame) -> Results:
+    """The runs at hand for exactly the data sets and seeds of the record rows."""
+    seeds = sorted({int(seed) for seed in rows["seed"].dropna()}) or [0]
+    names = tuple(rows["dataset"].unique()) or ("none",)
+    return load_results(paper, config.model_copy(update={"datasets": names, "seeds": tuple(seeds)}))
+
+
+def _by_cell(both: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """One row a cell: our mean over the seeds at hand against the record's, with the record's `atol`."""
+    both = both.assign(why="recorded on " + _machine(both, "") + ", now on " + _machine(both, "_now"))
+    now = both.groupby(CELL, dropna=False, sort=False).agg(value_now=("value_now", "mean"), why=("why", "last")).reset_index()
+    merged = now.merge(cells, on=CELL)
+    return merged.rename(columns={"mean": "value", "atol": "tolerance"})
+
+
+def _machine(rows: pd.DataFrame, side: str) -> pd.Series:
+    return rows[f"device{side}"] + " x " + rows[f"threads{side}"].astype(str)
+
+
+def _judged(rows: pd.DataFrame) -> pd.DataFrame:
+    difference = rows["value_now"] - rows["value"]
+    # Written so that a number against NaN counts as moved.
+    same = (difference.abs() <= rows["tolerance"]) | (rows["value"].isna() & rows["value_now"].isna())
+    return rows.assign(difference=difference, status=np.where(same, "same", "moved"))
+
+
+def _no_data(paper: Paper, key: str, config: Config) -> str:
+    """Why a recorded data set cannot be checked here, or nothing. What Reprise generates itself can always be made."""
+    entry = paper.datasets.get(key)
+    if entry is None:
+        return "data set no longer in paper.yaml"
+    reason = not_prepared(paper, key, config)
+    if reason or entry.stand_in:
+        return reason or ""
+    places = Path(config.results, paper.name, key, "data", "stats.json"), Path(config.resources, "raw", str(entry.source))
+    return "" if any(place.exists() for place in places) else "data not present"
+
+
+def _left_out(config: Config, method: str, reading: str) -> str:
+    for key, name in (("methods", method), ("readings", reading)):
+        if name and not config.keeps(key, name):
+            return f"left out by {key}={','.join(getattr(config, key))}"
+    return ""
+
+
+def report(checked: pd.DataFrame, rows: int) -> str:
+    """Write what moved or is missing as a table of at most `rows` rows a kind, then the counts and why rows were skipped."""
+    lines = []
+    for status, heading in (("moved", "moved beyond tolerance"), ("missing", "on record, but no run at hand")):
+        found = checked[checked["status"] == status]
+        if len(found):
+            lines += [f"{len(found)} {heading}:", _listing(found, status).head(rows).to_string(index=False), ""]
+            lines += [f"... and {len(found) - rows} more", ""] if len(found) > rows else []
+    skipped = checked[checked["status"] == "skipped"]
+    lines += [f"skipped {count} rows of {dataset}: {why}" for (dataset, why), count in skipped.groupby(["dataset", "why"]).size().items()]
+    done = checked["status"].isin(["same", "moved"])
+    loose = int((done & (checked["why"].fillna("") != "")).sum())
+    counts = checked["status"].value_counts()
+    lines.append(f"checked {int(done.sum())} ({int(counts.get('same', 0))} hold, {int(counts.get('moved', 0))} moved"
+                 + (f"; {loose} cells against the seeds' spread, made on another device" if loose else "")
+                 + f"), missing {int(counts.get('missing', 0))}, skipped {len(skipped)}")
+    return "\n".join(lines)
+
+
+def _listing(found: pd.DataFrame, status: str) -> pd.DataFrame:
+    """The rows of one status as short columns: the cell in words, then the numbers."""
+    names = [metric_label(metric, k) + (f" [{group}]" if group else "") for metric, k, group in found[MEASURED].to_numpy(object).tolist()]
+    seed = found["seed"].map(lambda value: "" if missing(value) else int(value))
+    table = found[["dataset", "reading", "method"]].assign(seed=seed, metric=names)
+    if status == "missing":
+        return table[["dataset", "reading", "method", "seed"]].assign(why=found["why"]).drop_duplicates()
+    for name in ("record", "now"):
+        table[name] = found[name].map("{:.6f}".format)
+    return table.assign(difference=found["difference"].map("{:+.2e}".format), tolerance=found["tolerance"].map("{:.0e}".format), why=found["why"].fillna(""))

@@ -1,0 +1,187 @@
+"""Everything a paper's finished runs have measured, as one tidy frame; and why a run is not among them."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reprise.config import Config
+from reprise.errors import RepriseError
+from reprise.files import read_json, replacing
+from reprise.papers import Paper, Run
+from reprise.selection import plan
+
+RUN = ["dataset", "reading", "backbone", "method", "variant", "seed"]
+MEASURED = ["metric", "k", "group"]
+COLUMNS = [*RUN, *MEASURED, "value"]
+PROVENANCE = ["device", "threads", "data", "fingerprint", "commit", "date"]
+CELL = [*(name for name in RUN if name != "seed"), *MEASURED]
+STATISTICS = ("users", "items", "interactions", "sparsity")
+COSTS = ("wall_s", "epochs", "steps", "peak_bytes")
+WHOLE = ("seed", "k", "threads", "seeds")
+REAL = ("value", "mean", "sd", "atol", "diff", "low", "high", "p", "p_adjusted", "effect", "effect_ratio")
+
+
+@dataclass(frozen=True)
+class Results:
+    """The runs of one paper that a configuration selects.
+
+    `frame` has a row a run and metric (`COLUMNS + PROVENANCE`); a statistic of a data set is a row without reading,
+    method and seed. `runs` gives the `run.json` of every finished run, `absent` why another one is not used.
+    """
+
+    paper: Paper
+    config: Config
+    frame: pd.DataFrame
+    runs: dict[Run, dict[str, Any]] = field(default_factory=dict)
+    absent: dict[Run, str] = field(default_factory=dict)
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """The tidy frame without provenance: what `results/<paper>/metrics.csv` holds."""
+        return self.frame[COLUMNS]
+
+    def reason(self, dataset: str, reading: str, method: str) -> str:
+        """Say why there is no number for a cell."""
+        entry, row = self.paper.datasets.get(dataset), self.paper.methods.get(method)
+        if method and row is None:
+            return "not built yet"
+        why = (entry and entry.not_run) or (row and row.not_run)
+        if why:
+            return why
+        for key, name in (("datasets", dataset), ("methods", method), ("readings", reading)):
+            if name and not self.config.keeps(key, name):
+                return f"left out by {key}={','.join(getattr(self.config, key))}"
+        found = (why for run, why in self.absent.items() if (run.dataset, run.reading, run.method) == (dataset, reading, method))
+        return next(found, "not prepared" if not method else "no exhibit that was selected needs it")
+
+    def seeds(self, dataset: str, reading: str, method: str, variant: str = "main") -> list[Run]:
+        """The finished runs of one method, in order of their seeds."""
+        wanted = (dataset, reading, method, variant)
+        return sorted((run for run in self.runs if (run.dataset, run.reading, run.method, run.variant) == wanted),
+                      key=lambda run: run.seed)
+
+    def users(self, dataset: str, reading: str, method: str, metric: str, k: int, variant: str = "main") -> pd.DataFrame:
+        """Per-user values [users x seeds] on the selected list, indexed by user; empty without a finished run."""
+        column = f"{metric}@{k}"
+        return pd.DataFrame({run.seed: _users(self._list(run))[column] for run in self.seeds(dataset, reading, method, variant)})
+
+    def selects_on_test(self, dataset: str, reading: str, method: str) -> bool:
+        """Say whether the test set chose any of a method's finished runs, so that no p-value may be given."""
+        return any(self.runs[run]["spec"]["training"]["select_on"] == "test" for run in self.seeds(dataset, reading, method))
+
+    def _list(self, run: Run) -> Path:
+        return Path(self.config.results, run.folder, self.runs[run]["selected"]["list"])
+
+
+def load_results(paper: Paper, config: Config) -> Results:
+    """Read the finished runs of `paper` that `config` selects. A run of other code or settings is stale and not used."""
+    runs, absent, parts = {}, {}, [_statistics(paper, config)]
+    for planned in plan(paper, paper.exhibits, config):
+        folder = Path(config.results, planned.run.folder)
+        if planned.reason:
+            absent[planned.run] = planned.reason
+        elif not (folder / "run.json").exists():
+            absent[planned.run] = "no finished run"
+        elif (record := read_json(folder / "run.json"))["code"] != planned.code:
+            absent[planned.run] = "stale: its code or settings have changed since"
+        else:
+            runs[planned.run] = record
+            parts.append(_measured(planned.run, record, folder))
+    parts = [part for part in parts if len(part)]
+    return Results(paper, config, typed(pd.concat(parts, ignore_index=True)) if parts else empty(), runs, absent)
+
+
+def cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """Summarise runs over seeds: per cell `mean`, `sd` (ddof 1), `seeds`, `values` (in order of seed) and provenance."""
+    named = {name: (name, "last") for name in (*PROVENANCE, "origin") if name in frame}
+    grouped = frame.sort_values(["seed", "date"], kind="stable").groupby(CELL, dropna=False, sort=False)
+    return grouped.agg(mean=("value", "mean"), sd=("value", "std"), seeds=("value", "size"), values=("value", tuple), **named).reset_index()
+
+
+def typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give the columns of a tidy frame their types: whole numbers nullable, text never NaN."""
+    frame = frame.copy()
+    for name in frame.columns:
+        if name in WHOLE:
+            frame[name] = pd.to_numeric(frame[name]).astype("Int64")
+        elif name in REAL:
+            frame[name] = frame[name].astype(float)  # Python's float: pandas' own parser may be off by one bit
+        else:
+            frame[name] = frame[name].astype(object).where(frame[name].notna(), "").astype(str)
+    return frame
+
+
+def empty(columns: list[str] = COLUMNS + PROVENANCE) -> pd.DataFrame:
+    """A tidy frame without rows."""
+    return typed(pd.DataFrame(columns=columns))
+
+
+def read_tidy(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Read a CSV written by `write_csv` that must have exactly `columns`; no file is no rows."""
+    if not path.exists():
+        return empty(columns)
+    frame = _read_text(path)
+    if list(frame.columns) != columns:
+        raise RepriseError(str(path), expected=",".join(columns), found=",".join(frame.columns))
+    return typed(frame)
+
+
+def _read_text(path: Path) -> pd.DataFrame:
+    """Read a CSV with every cell as text, empty ones as NaN; `typed` makes numbers of them, to the last bit."""
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
+    except FileNotFoundError:
+        raise RepriseError(str(path), expected="a CSV file", found="no such file", fix="delete the run's folder and run it again") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise RepriseError(str(path), expected="a CSV file", found=str(error)) from None
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a frame atomically; numbers so that reading them gives the same bits."""
+    with replacing(path) as beside:
+        frame.to_csv(beside, index=False, lineterminator="\n")
+
+
+def _statistics(paper: Paper, config: Config) -> pd.DataFrame:
+    """Rows for what `stats.json` says of every prepared data set."""
+    rows = []
+    for key in paper.datasets:
+        path = Path(config.results, paper.name, key, "data", "stats.json")
+        if config.keeps("datasets", key) and path.exists():
+            stats = read_json(path)
+            shared = {"dataset": key, "data": stats["status"], "fingerprint": stats["content"]}
+            rows += [{**shared, "metric": name, "value": stats[name]} for name in STATISTICS]
+    return pd.DataFrame(rows, columns=COLUMNS + PROVENANCE)
+
+
+def _measured(run: Run, record: dict[str, Any], folder: Path) -> pd.DataFrame:
+    """Rows of one run: the selected list's metrics, the sweep, the costs."""
+    parts = [_read_text(folder / record["selected"]["list"] / "metrics.csv")]
+    if (folder / "sweep.csv").exists():
+        parts.append(_sweep(folder / "sweep.csv"))
+    cost = read_json(folder / "cost.json")
+    parts.append(pd.DataFrame({"metric": COSTS, "value": [cost[name] for name in COSTS]}))
+    frame = pd.concat(parts, ignore_index=True).reindex(columns=[*MEASURED, "value"])
+    known = {name: getattr(run, name) for name in RUN} | {
+        "device": record["device"], "threads": record["threads"], "data": record["data"]["status"],
+        "fingerprint": record["cell"], "commit": record["commit"], "date": record["date"],
+    }
+    return frame.assign(**known)[COLUMNS + PROVENANCE]
+
+
+def _sweep(path: Path) -> pd.DataFrame:
+    """Rows of a sweep over one inference setting, its points in the group: `c=12;own_epoch;test`."""
+    sweep = _read_text(path)
+    (setting,) = set(sweep.columns) - {"split", "curve", "epoch", "metric", "k", "value"}
+    group = [f"{setting}={float(point):g};{curve};{split}" for point, curve, split in zip(sweep[setting], sweep["curve"], sweep["split"], strict=True)]
+    return sweep.assign(group=group)[[*MEASURED, "value"]]
+
+
+@functools.cache
+def _users(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder / "users.parquet").set_index("user")

@@ -1,0 +1,15 @@
+"""Sweeps over a setting that only inference reads: the group `c=12;own_epoch;test` of a tidy frame, taken apart."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+SWEPT = ("setting", "point", "curve", "split")
+GROUP = r"^(?P<setting>[^=]+)=(?P<point>[^;]+);(?P<curve>[^;]+);(?P<split>.+)$"
+
+
+def points(frame: pd.DataFrame) -> pd.DataFrame:
+    """The sweep rows of `frame`, with columns `SWEPT`, in order of the setting."""
+    swept = frame[frame["group"].str.contains(";")]
+    parts = swept["group"].astype(str).str.extract(GROUP)
+    return swept.assign(**parts.astype({"point": float})).sort_values("point", kind="stable")

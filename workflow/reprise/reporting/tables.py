@@ -1,0 +1,181 @@
+"""A paper's table as data: built once as a frame, laid out once as a sheet, rendered four ways elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from reprise.papers import Exhibit, Paper
+from reprise.reporting.printed import printed_numbers
+from reprise.reporting.results import Results, cells
+from reprise.reporting.wording import mean_sd, metric_label, missing, number, ours_decimals, seeds_text
+from reprise.selection import datasets_of
+
+COLUMNS = ["dataset", "backbone", "method", "metric", "k", "reading", "printed", "mean", "sd", "seeds", "best", "mark", "origin", "data", "reason"]
+LEVEL = 0.05
+BETTER, WORSE = "*", "†"
+MARKS = {
+    BETTER: "significantly better than the plain backbone of its row",
+    WORSE: "significantly worse than the plain backbone of its row",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell as a reader sees it; `note` is the number of a footnote."""
+
+    text: str = ""
+    bold: bool = False
+    mark: str = ""
+    note: int | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """The part of a sheet that belongs to one data set (or, for statistics, all of it)."""
+
+    title: str
+    heads: list[tuple[str, int]]
+    columns: list[str]
+    rows: list[tuple[str, list[Entry]]]
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table, ready to be rendered: blocks, then numbered footnotes, then remarks."""
+
+    name: str
+    title: str
+    blocks: list[Block]
+    notes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+def table_frame(name: str, results: Results, frame: pd.DataFrame, significance: pd.DataFrame) -> pd.DataFrame:
+    """Build a table: a row a cell and reading, in the paper's order, with the printed number beside ours.
+
+    `frame` is the results' own, or that with the record's rows (`origin` then says so). A statistic has the reading ``""``.
+    """
+    paper, exhibit = results.paper, results.paper.exhibits[name]
+    keys = ["dataset", "method", "metric", "k", "reading"]
+    grid = pd.DataFrame(_grid(results, exhibit), columns=keys).astype({"k": "Int64"})
+    printed = printed_numbers(paper)
+    printed = printed[(printed["table"] == name.removeprefix("table")) & (printed["group"] == "")]
+    ours = cells(frame[frame["group"] == ""])
+    ours = ours[ours["variant"].isin(["main", ""])]
+    table = grid.merge(printed[[*keys[:-1], "printed", "decimals"]], how="left", on=keys[:-1])
+    table = table.merge(ours[[*keys, "mean", "sd", "seeds", "data", *(["origin"] if "origin" in ours else [])]], how="left", on=keys)
+    table = table.merge(_marks(paper, name, significance), how="left", on=keys)
+    table["backbone"] = table["method"].map(lambda method: paper.methods[method].backbone if method else "")
+    table["best"] = table["mean"].notna() & (table["method"] != "") & (
+        table["mean"] == table.groupby(["dataset", "metric", "k", "reading"], dropna=False)["mean"].transform("max"))
+    table["reason"] = [results.reason(dataset, reading, method) if missing(mean) else ""
+                       for dataset, reading, method, mean in zip(table["dataset"], table["reading"], table["method"], table["mean"], strict=True)]
+    for column in ("mark", "origin", "data"):
+        table[column] = table[column].fillna("") if column in table else ""
+    return table[[*COLUMNS, "decimals"]]
+
+
+def _grid(results: Results, exhibit: Exhibit) -> list[tuple]:
+    # What a configuration leaves out keeps its place, with the reason: a table always renders, and always whole.
+    stand_ins = [key for key in datasets_of(results.paper, exhibit, results.config) if key not in exhibit.datasets]
+    statistics = exhibit.kind == "statistics"
+    return [
+        (dataset, method, metric, k, reading)
+        for dataset in (*exhibit.datasets, *stand_ins)
+        for method in ((*exhibit.methods, *exhibit.floor) if not statistics else ("",))
+        for metric in exhibit.metrics
+        for k in (exhibit.ks if not statistics else (pd.NA,))
+        for reading in (results.paper.readings if not statistics else ("",))
+    ]
+
+
+def _marks(paper: Paper, name: str, significance: pd.DataFrame) -> pd.DataFrame:
+    """Mark a method against the plain backbone of its row: adjusted p below LEVEL and an interval on one side of 0."""
+    keys = ["dataset", "method", "metric", "k", "reading"]
+    rows = significance[significance["exhibit"] == name].rename(columns={"lhs": "method"})
+    reference = {method: paper.reference.get(row.backbone) for method, row in paper.methods.items()}
+    rows = rows[(rows["method"].map(reference) == rows["rhs"]) & (rows["p_adjusted"] < LEVEL)]
+    mark = np.select([rows["low"] > 0, rows["high"] < 0], [BETTER, WORSE], "")
+    return rows.assign(mark=mark)[[*keys, "mark"]]
+
+
+def lay_out(name: str, paper: Paper, table: pd.DataFrame) -> Sheet:
+    """Lay a table's frame out for reading: a block a data set, `paper` and our readings side by side under each metric."""
+    exhibit = paper.exhibits[name]
+    notes: list[str] = []
+
+    def note(reason: str) -> int:
+        if reason not in notes:
+            notes.append(reason)
+        return notes.index(reason) + 1
+
+    if exhibit.kind == "statistics":
+        blocks = [_block(table, "dataset", "", lambda key: paper.datasets[key].label, note)]
+    else:
+        blocks = [_block(part, "method", _title(paper, str(key), part), str, note) for key, part in table.groupby("dataset", sort=False)]
+    return Sheet(name, exhibit.title, blocks, [f"not run: {reason}" if reason[:9] != "of record" else reason for reason in notes],
+                 _remarks(table))
+
+
+def _title(paper: Paper, dataset: str, part: pd.DataFrame) -> str:
+    status = ", ".join(sorted(set(part["data"]) - {""}))
+    label = paper.datasets[dataset].label
+    return f"{label} ({status} data)" if status and status != dataset else label
+
+
+def _block(part: pd.DataFrame, row: str, title: str, label: Callable[[str], str], note: Callable[[str], int]) -> Block:
+    """One block; where nothing was run for one and the same reason, that is said once and only the print is shown."""
+    reasons = set(part["reason"])
+    nothing = part["mean"].isna().all() and len(reasons) == 1
+    by_print, readings = part["printed"].notna().any(), [] if nothing else list(part["reading"].unique())
+    titles = (["paper"] if by_print else []) + [f"ours, {reading}" if reading else "ours" for reading in readings]
+    heads, rows = [], []
+    for (metric, k), _ in part.groupby(["metric", "k"], sort=False, dropna=False):
+        heads.append((metric_label(metric, k), len(titles)))
+    for key, cellsof in part.groupby(row, sort=False):
+        if nothing and cellsof["printed"].isna().all():
+            continue
+        entries = []
+        for _, one in cellsof.groupby(["metric", "k"], sort=False, dropna=False):
+            records = one.to_dict("records")
+            if by_print:
+                entries.append(_printed(records[0], part))
+            entries += [_ours(record, note) for record in records if record["reading"] in readings]
+        rows.append((label(key), entries))
+    if not titles:
+        return Block(title, [], [], [], f"not run: {reasons.pop()}")
+    return Block(title, heads, titles * len(heads), rows, f"ours not run: {reasons.pop()}" if nothing else "")
+
+
+def _printed(record: dict, part: pd.DataFrame) -> Entry:
+    if missing(record["printed"]):
+        return Entry("–")
+    rivals = part[(part["metric"] == record["metric"]) & (part["dataset"] == record["dataset"])]["printed"]
+    best = bool(record["method"]) and record["printed"] == rivals.max()
+    return Entry(number(record["printed"], int(record["decimals"])), bold=best)
+
+
+def _ours(record: dict, note: Callable[[str], int]) -> Entry:
+    if missing(record["mean"]):
+        return Entry("not run", note=note(record["reason"]))
+    decimals = 4 if missing(record["decimals"]) else ours_decimals(int(record["decimals"]))
+    if missing(record["decimals"]) and not record["method"]:
+        decimals = 0 if float(record["mean"]).is_integer() else 6
+    return Entry(mean_sd(record["mean"], record["sd"], decimals), bool(record["best"]), record["mark"],
+                 note(record["origin"]) if record["origin"] else None)
+
+
+def _remarks(table: pd.DataFrame) -> list[str]:
+    """Say what the numbers and marks mean, as far as the table has any."""
+    ran = table[table["mean"].notna() & (table["method"] != "")]
+    if ran.empty:
+        return []
+    said = [f"Ours: mean ± standard deviation over {seeds_text([int(count) for count in ran['seeds']])}; bold is the best of its column."]
+    said += [f"{mark} {meaning} (Welch over seeds, Holm-adjusted p < {LEVEL:g}, and the interval over seeds and users excludes 0)."
+             for mark, meaning in MARKS.items() if (ran["mark"] == mark).any()]
+    return said + ["A reading that selects on the test set carries no significance marks."]

@@ -1,0 +1,116 @@
+"""A verdict for every printed number in every reading, and how well the printed order of the methods holds."""
+
+from __future__ import annotations
+
+import math
+import shlex
+
+import pandas as pd
+
+from reprise.config import Config
+from reprise.evaluation.significance import kendall
+from reprise.papers import Paper, resolve
+from reprise.reporting.printed import printed_numbers
+from reprise.reporting.results import STATISTICS, Results, cells
+from reprise.reporting.verdicts import Circumstances, judge_number
+from reprise.reporting.wording import missing
+
+COLUMNS = ["table", "reading", "dataset", "backbone", "method", "metric", "k", "group", "printed", "mean", "sd", "seeds",
+           "deviation", "verdict", "reason", "command"]
+ORDER = ["table", "dataset", "reading", "metric", "k", "group", "tau_b", "n", "low", "high"]
+SLOT = ["dataset", "method", "metric", "k", "group"]
+
+
+def judged(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
+    """Judge every printed number in every reading, from `frame` (the results' own, or with the record's rows).
+
+    Returns
+    -------
+    DataFrame
+        `COLUMNS`, then `decimals`, `data` and `origin`; a number without a run says `not run` and why.
+    """
+    ours = cells(frame)
+    ours = ours[ours["variant"].isin(["main", ""])].drop(columns="backbone")
+    printed = printed_numbers(results.paper)
+    parts = []
+    for reading in results.paper.readings:
+        # A statistic belongs to the data, whatever the reading.
+        mine = ours[ours["reading"].isin([reading, ""])]
+        merged = printed.merge(mine.drop(columns="reading"), how="left", on=SLOT)
+        rows = [_judged(results, reading, record) for record in merged.to_dict("records")]
+        parts.append(pd.DataFrame(rows, columns=[*COLUMNS, "decimals", "data", "origin"]))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _judged(results: Results, reading: str, record: dict) -> dict:
+    paper, exact = results.paper, record["metric"] in STATISTICS
+    exhibit = f"table{record['table']}"
+    dataset, method = record["dataset"], record["method"]
+    values = () if exhibit not in paper.exhibits or missing(record["mean"]) else record["values"]
+    reason = results.reason(dataset, "" if exact else reading, method) if exhibit in paper.exhibits else f"Table {record['table']} is not built yet"
+    cause = Circumstances(
+        data="official" if missing(record["data"]) else record["data"],
+        protocol="" if exact else departure(paper, dataset, reading, method) if values else "",
+        users_error=_users_error(results, dataset, reading, method, record) if values and not exact else 0.0,
+        missing=reason,
+    )
+    verdict = judge_number(record["printed"], int(record["decimals"]), values, None if missing(record["gap"]) else record["gap"], cause, exact)
+    command = remake(paper.name, exhibit, results.config, dataset, reading, method) if exhibit in paper.exhibits else ""
+    known = {name: record[name] for name in ("table", "dataset", "backbone", "method", "metric", "k", "group", "printed", "decimals")}
+    told = {name: "" if missing(record.get(name)) else record[name] for name in ("data", "origin")}
+    return {**known, **verdict._asdict(), **told, "reading": reading, "command": command}
+
+
+def departure(paper: Paper, dataset: str, reading: str, method: str) -> str:
+    """The switches in which a reading departs from the first one of `paper.yaml`, which is what printed the numbers."""
+    original = next(iter(paper.readings))
+    if reading == original:
+        return ""
+    base, here = (resolve(paper, dataset, name, method) for name in (original, reading))
+    changed = [f"{key}={here[part][key]} for {base[part].get(key)}" for part in here for key in here[part] if here[part][key] != base[part].get(key)]
+    return "; ".join(changed)
+
+
+def remake(paper: str, exhibit: str, config: Config, dataset: str, reading: str, method: str) -> str:
+    """The command that makes one cell again."""
+    chosen = {"datasets": dataset}
+    if method:
+        chosen |= {"methods": method, "readings": reading, "seeds": _seeds(config.seeds)}
+    if config.max_epochs is not None:
+        chosen["max_epochs"] = str(config.max_epochs)
+    settings = shlex.join(f"{key}={value}" for key, value in chosen.items())
+    return f"snakemake --cores all {paper}_{exhibit} --config {settings}"
+
+
+def _seeds(seeds: tuple[int, ...]) -> str:
+    """Seeds as a command line takes them: a number n stands for 1..n, so a lone other seed needs its brackets."""
+    if seeds == tuple(range(1, len(seeds) + 1)):
+        return str(len(seeds))
+    return ",".join(map(str, seeds)) if len(seeds) > 1 else f"[{seeds[0]}]"
+
+
+def _users_error(results: Results, dataset: str, reading: str, method: str, record: dict) -> float:
+    """Standard error over users of the seed-averaged metric; 0 where the record holds no users."""
+    users = results.users(dataset, reading, method, record["metric"], int(record["k"]))
+    return 0.0 if users.empty else float(users.mean(axis=1).std(ddof=1) / math.sqrt(len(users)))
+
+
+def orders(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
+    """Kendall's tau-b between the printed order of the methods and ours, per table, data set, metric and reading."""
+    ours = cells(frame)
+    ours = ours[ours["variant"] == "main"]
+    values = {tuple(map(str, key)): one for *key, one in ours[["reading", *SLOT, "values"]].to_numpy(object).tolist()}
+    printed = printed_numbers(results.paper)
+    printed = printed[printed["method"] != ""]
+    rows = []
+    for (table, dataset, metric, k, group), part in printed.groupby(["table", "dataset", "metric", "k", "group"], sort=False, dropna=False):
+        for reading in results.paper.readings:
+            runs = [values.get((reading, dataset, method, metric, str(k), group), ()) for method in part["method"]]
+            if sum(map(bool, runs)) >= 2 and f"table{table}" in results.paper.exhibits:
+                rows.append((table, dataset, reading, metric, k, group, *_kendall(part["printed"], runs)))
+    return pd.DataFrame(rows, columns=ORDER)
+
+
+def _kendall(printed: pd.Series, runs: list) -> tuple[float, int, float, float]:
+    found = kendall(printed.to_list(), runs)
+    return found.tau_b, found.n, found.low, found.high

@@ -1,0 +1,105 @@
+"""The verdict on one printed number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from reprise.evaluation.significance import prediction_interval
+
+REPRODUCED, CLOSE, HIGH, LOW = "reproduced", "close", "off (high)", "off (low)"
+UNRESOLVED, NOT_RUN = "unresolved", "not run"
+
+# Shares of the printed value: the seeds may explain at most SPREAD; within NEAR a number is still close.
+SPREAD, NEAR = 0.05, 0.15
+ENOUGH_SEEDS = 3
+
+
+class Circumstances(NamedTuple):
+    """What may explain a number that is off, or why there is none.
+
+    `data` is the data status; `protocol` says how this reading differs from the one that printed the number (empty if
+    it does not); `users_error` is the standard error of the mean over users; `missing` is why nothing was run.
+    """
+
+    data: str = "official"
+    protocol: str = ""
+    users_error: float = 0.0
+    missing: str = ""
+
+
+AS_PRINTED = Circumstances()
+
+
+class Verdict(NamedTuple):
+    """A verdict with our mean and sd over seeds (ddof 1) and the deviation (ours - printed) / |printed|."""
+
+    verdict: str
+    mean: float
+    sd: float
+    seeds: int
+    deviation: float
+    reason: str
+
+
+def judge_number(
+    printed: float,
+    decimals: int,
+    values: Sequence[float],
+    gap: float | None,
+    cause: Circumstances = AS_PRINTED,
+    exact: bool = False,
+) -> Verdict:
+    """Compare `values` [S], one a seed, with the `printed` number of `decimals` digits after the point.
+
+    With h half a unit of the last printed digit and PI the prediction interval of one more seed:
+
+    * `reproduced`: |mean - printed| <= h + min(PI, 5 %) and below half of `gap`, the printed distance to the table's
+      reference method (None for the reference itself), so that a baseline cannot pass for the method;
+    * `close`: within h + 15 %; the best verdict with fewer than three seeds;
+    * `off (high)`, `off (low)`: beyond, with a diagnosed cause in `reason`;
+    * `unresolved`: h alone exceeds 15 %, so that the print cannot tell; `not run`: no values.
+
+    Percentages are shares of the printed value. A count of the data (`exact`) has no seeds: `reproduced` is within h.
+    """
+    if not len(values):
+        return Verdict(NOT_RUN, math.nan, math.nan, 0, math.nan, cause.missing or "no run of this cell")
+    values = np.asarray(values, dtype=float)
+    seeds, mean = len(values), float(values.mean())
+    sd = float(values.std(ddof=1)) if seeds > 1 else math.nan
+    spread = prediction_interval(sd, seeds) if seeds > 1 else 0.0
+    half, scale, distance = 0.5 * 10.0**-decimals, abs(printed), abs(mean - printed)
+    deviation = (mean - printed) / scale if scale else math.copysign(math.inf, mean) if mean else 0.0
+
+    def verdict(word: str, reason: str = "") -> Verdict:
+        return Verdict(word, mean, sd, seeds, deviation, reason)
+
+    if half > NEAR * scale:
+        return verdict(UNRESOLVED, f"half a unit of the last digit ({half:g}) exceeds {NEAR:.0%} of {printed:g}")
+    if not _within(distance, half + NEAR * scale):
+        return verdict(HIGH if mean > printed else LOW, _diagnosis(distance - half, spread, seeds, cause))
+    if not _within(distance, half + (0.0 if exact else min(spread, SPREAD * scale))):
+        return verdict(CLOSE)
+    if gap is not None and not distance < abs(gap) / 2:
+        return verdict(CLOSE, f"not below half the printed gap to the reference method ({abs(gap):g})")
+    if seeds < ENOUGH_SEEDS and not exact:
+        return verdict(CLOSE, f"{seeds} seed{'s' if seeds > 1 else ''}, {ENOUGH_SEEDS} needed to reproduce")
+    return verdict(REPRODUCED)
+
+
+def _diagnosis(excess: float, spread: float, seeds: int, cause: Circumstances) -> str:
+    """Name the first cause that applies to a number `excess` away from what rounding allows."""
+    if cause.data != "official":
+        return f"data: {cause.data}, not official"
+    error = math.hypot(spread, 1.96 * cause.users_error)
+    if excess <= error:
+        return f"noise: within ±{error:.2g} of {seeds} seed(s) and the sampled users"
+    return f"protocol: {cause.protocol}" if cause.protocol else "unknown"
+
+
+def _within(distance: float, bound: float) -> bool:
+    # Decimal fractions are not exact in binary: .1115 - .111 must count as half a thousandth.
+    return distance <= bound + 1e-12

@@ -1,0 +1,94 @@
+"""What a configuration selects, and why the rest is not run: decided from files and settings, before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from reprise.config import Config
+from reprise.data.catalogue import blocked, load_catalogue
+from reprise.errors import RepriseError
+from reprise.files import read_json
+from reprise.papers import Exhibit, Paper, Run, load_paper, paper_names, resolve, spec_code
+
+
+def papers(config: Config) -> list[Paper]:
+    """The papers that `config` selects; an unknown name of a paper, data set, method or reading is an error."""
+    every = [load_paper(name) for name in paper_names()]
+    known = {
+        "papers": {paper.name for paper in every},
+        "datasets": {key for paper in every for key in paper.datasets},
+        "methods": {name for paper in every for name in paper.methods},
+        "readings": {name for paper in every for name in paper.readings},
+    }
+    for key, names in known.items():
+        for wanted in getattr(config, key) or ():
+            if wanted.lower() not in {name.lower() for name in names}:
+                raise RepriseError(f"config {key}={wanted}", expected="one of " + ", ".join(sorted(names)), found=wanted)
+    return [paper for paper in every if config.keeps("papers", paper.name)]
+
+
+def datasets_of(paper: Paper, exhibit: Exhibit | None, config: Config) -> list[str]:
+    """The data sets of an exhibit (or paper) that `config` selects; stand-ins only where they are selected by name."""
+    return [
+        key for key, dataset in paper.datasets.items()
+        if (config.datasets is not None and config.keeps("datasets", key) if dataset.stand_in
+            else config.keeps("datasets", key) and (exhibit is None or key in exhibit.datasets))
+    ]
+
+
+def runs_of(paper: Paper, exhibit: Exhibit, config: Config) -> Iterator[Run]:
+    """Every run that an exhibit shows and `config` selects, whether or not it can be run."""
+    for dataset in datasets_of(paper, exhibit, config):
+        for name in (*exhibit.methods, *exhibit.floor):
+            for reading in paper.readings:
+                if config.keeps("methods", name) and config.keeps("readings", reading):
+                    for seed in config.seeds:
+                        yield Run(paper.name, dataset, reading, paper.methods[name].backbone, name, "main", seed)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A selected run, what of its fingerprint is known already, and why it is not run (None: it can be)."""
+
+    run: Run
+    code: str | None
+    reason: str | None
+
+
+def plan(paper: Paper, exhibits: Iterable[str], config: Config) -> list[Planned]:
+    """Decide, for every run that the named exhibits need, whether it can be run."""
+    wanted = dict.fromkeys(run for name in exhibits for run in runs_of(paper, paper.exhibits[name], config))
+    return [_planned(paper, run, config) for run in wanted]
+
+
+def _planned(paper: Paper, run: Run, config: Config) -> Planned:
+    reason = paper.methods[run.method].not_run or not_prepared(paper, run.dataset, config)
+    if reason:
+        return Planned(run, None, reason)
+    code = spec_code(resolve(paper, run.dataset, run.reading, run.method, config.max_epochs))
+    failure = Path(config.results, run.folder, "failure.json")
+    return Planned(run, code, None if config.retry else _failed(failure, code))
+
+
+def not_prepared(paper: Paper, dataset: str, config: Config) -> str | None:
+    """Say why a data set cannot be had (nothing built, licence, a person's step, a failure before), or None."""
+    entry = paper.dataset(dataset)
+    if entry.not_run:
+        return entry.not_run
+    raw = Path(config.resources, "raw", entry.source)
+    reason = blocked(load_catalogue()[entry.source], config.licences, raw)
+    if reason or config.retry:
+        return reason
+    return _failed(raw / "failure.json") or _failed(Path(config.results, paper.name, dataset, "failure.json"))
+
+
+def _failed(path: Path, code: str | None = None) -> str | None:
+    """The reason in a `failure.json`, unless the code has changed since."""
+    if not path.exists():
+        return None
+    failure = read_json(path)
+    if code is not None and failure.get("code") != code:
+        return None
+    return f"{failure['reason']} (set retry=true to try again)"

@@ -1,0 +1,101 @@
+"""What Reprise knows of its own source without importing it.
+
+Two questions are asked while the DAG is built, when importing PyTorch would cost seconds: which settings does a model or
+method file accept, and has the code that a run would import changed. Both are answered from the syntax tree.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from pathlib import Path
+
+from reprise import settings
+from reprise.errors import RepriseError
+from reprise.settings import Settings
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def components(kind: str) -> list[str]:
+    """Name the components of `kind` (`models`, `methods`): their files."""
+    return sorted(path.stem for path in (PACKAGE / kind).glob("*.py") if not path.stem.startswith("_"))
+
+
+@functools.cache
+def options_of(kind: str, name: str) -> type[Settings]:
+    """Return `class Options(Settings)` of `reprise/<kind>/<name>.py` without running the rest of the file.
+
+    Raises
+    ------
+    RepriseError
+        No such file, or no such class in it.
+    """
+    if name not in components(kind):
+        raise RepriseError(f"reprise/{kind}/{name}.py", expected="one of " + ", ".join(components(kind)), found=name)
+    tree = _tree(PACKAGE / kind / f"{name}.py")
+    found = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Options"]
+    if not found:
+        raise RepriseError(f"reprise/{kind}/{name}.py", expected="class Options(Settings)", found="none")
+    names = {key: getattr(settings, key) for key in settings.__all__} | {"__name__": f"reprise.{kind}.{name}"}
+    # Our own file, not input. Annotations are evaluated at once (dont_inherit), as there is no module to find them in later.
+    exec(compile(ast.Module([found[0]], []), f"reprise/{kind}/{name}.py", "exec", dont_inherit=True), names)
+    return names["Options"]
+
+
+@functools.cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+@functools.cache
+def _plain(path: Path) -> str:
+    """The file's code without comments, docstrings and layout, so that editing those re-runs nothing."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _file(module: str) -> Path | None:
+    """The file of `reprise.<module>`, or None where that is not a module of ours."""
+    path = PACKAGE.joinpath(*module.split("."))
+    if path.with_suffix(".py").exists():
+        return path.with_suffix(".py")
+    return path / "__init__.py" if (path / "__init__.py").exists() else None
+
+
+@functools.cache
+def _imports(path: Path) -> frozenset[str]:
+    """The modules of Reprise that a file imports anywhere, by name below `reprise`."""
+    found = set()
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.update([node.module, *(f"{node.module}.{alias.name}" for alias in node.names)])
+    return frozenset(name.removeprefix("reprise.") for name in found if name.startswith("reprise."))
+
+
+def imported_by(*modules: str) -> dict[str, Path]:
+    """Every module of Reprise that `modules` import, themselves included, followed to the end: name -> file."""
+    seen: dict[str, Path] = {}
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        path = _file(name)
+        if path is None or name in seen:
+            continue
+        seen[name] = path
+        waiting.extend(_imports(path))
+    return dict(sorted(seen.items()))
+
+
+def code_hash(*modules: str) -> str:
+    """A short hash of all code that `modules` import, comments and docstrings left out."""
+    text = "\n".join(f"# {name}\n{_plain(path)}" for name, path in imported_by(*modules).items())
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

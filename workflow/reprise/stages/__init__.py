@@ -1,0 +1,1 @@
+"""One module a verb of the command line: `HELP`, `arguments(parser)`, `main(args, config)`."""

@@ -1,0 +1,44 @@
+"""Turn a raw source into the schema that all sources share: interactions, items, users.
+
+Reads resources/raw/<source>/, writes resources/canonical/<source>/{interactions,items,users}.parquet and, last,
+canonical.json with the status of the data, the number of rows and the SHA-256 of every file that was read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from reprise.config import Config
+from reprise.data.readers import reader
+from reprise.files import read_json, replacing, sha256, write_json
+
+HELP = "turn a raw source into interactions, items and users"
+logger = logging.getLogger("reprise")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the source and its raw format."""
+    parser.add_argument("source", help="name of a fetched source, e.g. macr-adressa")
+    parser.add_argument("--reader", required=True, help="its raw format, a module of data/readers, e.g. user_lists")
+
+
+def main(args: argparse.Namespace, config: Config) -> None:
+    """Read one source and write its canonical tables."""
+    raw = Path(config.resources) / "raw" / args.source
+    folder = Path(config.resources) / "canonical" / args.source
+    receipt = read_json(raw / "source.json")
+    tables = reader(args.reader)(raw)
+    rows = {}
+    for name in ("interactions", "items", "users"):
+        table = getattr(tables, name)
+        rows[name] = len(table)
+        with replacing(folder / f"{name}.parquet") as beside:
+            table.to_parquet(beside, index=False)
+    write_json(folder / "canonical.json", {
+        "source": args.source, "reader": args.reader, "status": receipt["status"], "rows": rows, "facts": tables.facts,
+        "inputs": {file: sha256(raw / file) for file in tables.files},
+    })
+    logger.info("canonicalise %s: %s interactions, %s items, %s users", args.source,
+                *(f"{rows[name]:,}" for name in ("interactions", "items", "users")))

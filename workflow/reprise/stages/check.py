@@ -1,0 +1,37 @@
+"""Look for leaks in prepared data: a pair in two parts, an id out of range or unused, bytes that changed.
+
+Reads results/<paper>/<dataset>/data/, writes check.json there, and fails when anything was found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from reprise.config import Config
+from reprise.data.prepare import leaks
+from reprise.data.prepared import Prepared
+from reprise.errors import RepriseError
+from reprise.files import write_json
+
+HELP = "look for leaks between the parts of prepared data"
+logger = logging.getLogger("reprise")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the paper and the data set."""
+    parser.add_argument("paper", help="a folder of workflow/papers, e.g. macr")
+    parser.add_argument("dataset", help="key of a data set in its paper.yaml, e.g. adressa")
+
+
+def main(args: argparse.Namespace, config: Config) -> None:
+    """Check one prepared data set; loading it already compares its content with stats.json."""
+    folder = Path(config.results) / args.paper / args.dataset / "data"
+    (folder / "check.json").unlink(missing_ok=True)
+    prepared = Prepared.load(folder)
+    if found := leaks(prepared):
+        raise RepriseError(str(folder), expected="disjoint parts and ids contiguous from 0", found="; ".join(found),
+                           fix="look at the source and its split; nothing is trained on this")
+    write_json(folder / "check.json", {"content": prepared.content, "disjoint": True, "contiguous": True})
+    logger.info("check %s %s: parts disjoint, ids contiguous", args.paper, args.dataset)

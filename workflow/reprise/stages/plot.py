@@ -1,0 +1,36 @@
+"""Draw one figure of a paper from the runs at hand.
+
+Writes results/<paper>/figures/<figure>.{pdf,svg,png} and the .csv of what it plots.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from reprise.config import Config
+from reprise.errors import RepriseError
+from reprise.papers import load_paper
+from reprise.reporting.plots import draw, save
+from reprise.reporting.results import load_results, write_csv
+
+HELP = "draw one figure: pdf, svg, png, csv"
+logger = logging.getLogger("reprise")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paper")
+    parser.add_argument("figure", help="as paper.yaml names it: figure7")
+
+
+def main(args: argparse.Namespace, config: Config) -> None:
+    paper = load_paper(args.paper)
+    if args.figure not in paper.figures:
+        raise RepriseError(f"plot {args.paper} {args.figure}", expected="one of " + ", ".join(paper.figures), found=args.figure)
+    results = load_results(paper, config)
+    figure, plotted = draw(args.figure, results, results.frame)
+    folder = Path(config.results, paper.name, "figures")
+    save(figure, folder, args.figure)
+    write_csv(folder / f"{args.figure}.csv", plotted)
+    logger.info("plot %s %s: %d points", args.paper, args.figure, len(plotted))

@@ -1,0 +1,43 @@
+"""Split a data set as its paper does, with ids from 0, and stop if the counts are not the paper's.
+
+Reads resources/canonical/<source>/, writes results/<paper>/<dataset>/data/{train,valid,test}.parquet and stats.json.
+Nothing is written when a count differs, so that nothing can be trained on data that the paper did not have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from reprise.config import Config
+from reprise.data.prepare import prepare
+from reprise.errors import RepriseError
+from reprise.files import read_json
+from reprise.papers import load_paper
+
+HELP = "split a data set as its paper does and check its counts"
+logger = logging.getLogger("reprise")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the paper and the data set."""
+    parser.add_argument("paper", help="a folder of workflow/papers, e.g. macr")
+    parser.add_argument("dataset", help="key of a data set in its paper.yaml, e.g. adressa")
+
+
+def main(args: argparse.Namespace, config: Config) -> None:
+    """Prepare one data set of one paper."""
+    dataset = load_paper(args.paper).dataset(args.dataset)
+    if dataset.source is None:
+        raise RepriseError(f"{args.paper} {args.dataset}", expected="a data set with a source",
+                           found=f"not run: {dataset.not_run}")
+    canonical = Path(config.resources) / "canonical" / dataset.source
+    prepared = prepare(canonical / "interactions.parquet", valid_k=dataset.valid_k, valid_seed=dataset.valid_seed,
+                       status=read_json(canonical / "canonical.json")["status"], expect=dataset.expect,
+                       where=f"{args.paper} {args.dataset}")
+    folder = Path(config.results) / args.paper / args.dataset / "data"
+    prepared.save(folder, {"dataset": args.dataset, "expected": dataset.expect,
+                           "order": "seeded (the released files carry no time)"})
+    logger.info("prepare %s %s: train %s, valid %s, test %s", args.paper, args.dataset,
+                *(f"{len(prepared.parts(part)):,}" for part in ("train", "valid", "test")))

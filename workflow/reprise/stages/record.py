@@ -1,0 +1,36 @@
+"""Put this machine's finished runs of a paper on record.
+
+Adds them to results/record/<paper>.runs.csv, rebuilds <paper>.csv, and copies tables, figures and the scorecard. A run
+that is on record already is left as it is, unless --force. Nothing else ever writes there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+from reprise.config import Config
+from reprise.errors import RepriseError
+from reprise.papers import load_paper
+from reprise.reporting.record import add_runs, copy_pages, recordable
+from reprise.reporting.results import load_results
+
+HELP = "put finished runs on record (never replaces one without --force)"
+logger = logging.getLogger("reprise")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paper")
+    parser.add_argument("--force", action="store_true", help="replace a run that is on record by the one at hand")
+
+
+def main(args: argparse.Namespace, config: Config) -> None:
+    paper = load_paper(args.paper)
+    results = load_results(paper, config)
+    if not results.runs:
+        raise RepriseError(f"record {paper.name}", expected="a finished run to put on record", found="none",
+                           fix=f"snakemake --cores all {paper.name}, with the same configuration")
+    added, standing = add_runs(paper.name, recordable(results), args.force)
+    copy_pages(paper, config)
+    word = "replaced" if args.force else "left as they were"
+    logger.info("record %s: %d runs and data sets written, %d that were on record already %s", paper.name, added, standing, word)

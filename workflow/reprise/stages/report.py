@@ -1,0 +1,31 @@
+"""Write the scorecard: every selected paper, printed beside ours, with verdicts, costs and the commands that remake them.
+
+Writes results/scorecard.html (one file, nothing fetched) and scorecard.md. A cell without a run at hand is shown from the
+record, marked so; it is `not run` only if neither exists.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from reprise.config import Config
+from reprise.files import write_text
+from reprise.reporting import scorecard
+from reprise.selection import papers
+
+HELP = "write the scorecard: html, md"
+logger = logging.getLogger("reprise")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """It takes no arguments of its own; the configuration selects the papers."""
+
+
+def main(args: argparse.Namespace, config: Config) -> None:
+    sections = [scorecard.section(paper, config) for paper in papers(config)]
+    place = Path(config.results, "scorecard.html")
+    write_text(place, scorecard.html(sections))
+    write_text(place.with_suffix(".md"), scorecard.markdown(sections))
+    logger.info("report: %s", place)

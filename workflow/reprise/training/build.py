@@ -1,0 +1,33 @@
+"""From a spec to a method around a model."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from typing import Any
+
+import torch
+
+from reprise.data.interactions import Interactions
+from reprise.methods import Wrapper
+
+
+def derived_seed(seed: int, purpose: str) -> int:
+    """One seed a run, one stream a purpose: the first 63 bits of a hash of both."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:8], "big") >> 1
+
+
+def build(spec: dict[str, Any], interactions: Interactions, seed: int, phase: str) -> Wrapper:
+    """Make the method that `spec` names, freshly initialised, on the device of `interactions`.
+
+    Initial weights are drawn on the CPU, so they do not depend on the kind of device.
+    """
+    generator = torch.Generator().manual_seed(derived_seed(seed, f"{phase}/weights"))
+    parts = []
+    for kind in ("model", "method"):
+        module = importlib.import_module(f"reprise.{kind}s.{spec[kind]['name']}")
+        settings = {key: value for key, value in spec[kind].items() if key != "name"}
+        parts.append((module, module.Options(**settings)))
+    (models, model_options), (methods, method_options) = parts
+    model = models.Model(model_options, interactions, generator)
+    return methods.Method(method_options, model, generator)

@@ -1,0 +1,69 @@
+"""Which device a run gets. Free of PyTorch up to the lease: a GPU must be chosen before PyTorch looks for one."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from reprise.errors import RepriseError
+
+logger = logging.getLogger("reprise")
+POLL = 2.0  # seconds between two looks for a free GPU
+
+
+def visible_gpus() -> list[str]:
+    """Name the GPUs that this process may use: those of CUDA_VISIBLE_DEVICES, else those that the machine has."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is not None:
+        return [name.strip() for name in listed.split(",") if name.strip() not in ("", "-1")]
+    return sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
+
+
+@contextlib.contextmanager
+def leased(device: str, locks: Path) -> Iterator[str]:
+    """Give `"cpu"`, or `"cuda"` with one GPU for this process alone.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda"}
+    locks : Path
+        Folder of the lock files, shared by all processes of a workflow.
+
+    Raises
+    ------
+    RepriseError
+        `cuda` was asked for and there is no GPU.
+    """
+    gpus = [] if device == "cpu" else visible_gpus()
+    if not gpus:
+        if device == "cuda":
+            raise RepriseError("device=cuda", expected="a GPU", found="none", fix="use device=cpu, or device=auto")
+        yield "cpu"
+        return
+    locks.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        name = _first_free(gpus, locks, stack)
+        os.environ["CUDA_VISIBLE_DEVICES"] = name
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # needed for the same bits twice
+        yield "cuda"
+
+
+def _first_free(gpus: list[str], locks: Path, stack: contextlib.ExitStack) -> str:
+    waited = False
+    while True:
+        for name in gpus:
+            handle = stack.enter_context(open(locks / f"gpu-{name.replace('/', '_')}.lock", "a"))
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return name
+            except BlockingIOError:
+                handle.close()
+        if not waited:
+            logger.info("all %d GPUs are taken; waiting for one", len(gpus))
+            waited = True
+        time.sleep(POLL)

@@ -1,0 +1,195 @@
+"""A run from its name to its files: fingerprint, store, the three stages train, recommend and evaluate, the links."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import datetime
+import logging
+import platform
+import resource
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from reprise.config import Config
+from reprise.data.prepared import Prepared
+from reprise.errors import RepriseError
+from reprise.files import read_json, write_json
+from reprise.papers import Run, load_paper, resolve, spec_code
+from reprise.training.devices import leased
+from reprise.training.store import cell_fingerprint, finished, link, locked
+
+logger = logging.getLogger("reprise")
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names of malloc.h
+
+
+class Execution:
+    """One run on one device. Its methods may be called one by one; each does only what the store does not hold yet."""
+
+    def __init__(self, run: Run, config: Config, device: str):
+        paper = load_paper(run.paper)
+        self.run, self.config, self.device = run, config, device
+        self.folder = Path(config.results, run.folder)
+        self.spec = resolve(paper, run.dataset, run.reading, run.method, config.max_epochs)
+        self.code = spec_code(self.spec)
+        data = Path(config.results, run.paper, run.dataset, "data")
+        if not (data / "check.json").exists():
+            raise RepriseError(str(data), expected="prepared and checked data", found="no check.json",
+                               fix=f"python -m reprise prepare {run.paper} {run.dataset}, then check")
+        self.data = Prepared.load(data)
+        self.cell = cell_fingerprint(self.code, self.data.content, device, config.threads)
+        self.fingerprint = f"{self.cell}-s{run.seed}"
+        self.entry = Path(config.resources, "store", self.fingerprint)
+        self.label = f"{run.method} {run.dataset} {run.reading} seed{run.seed}"
+
+    def _torch(self) -> Any:
+        """PyTorch, set up for this run."""
+        import torch
+
+        torch.set_num_threads(self.config.threads)
+        keep_freed_memory()
+        if self.device == "cuda":
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        return torch
+
+    def train(self) -> None:
+        """Train into the store, or find it trained."""
+        if (self.entry / "selected.json").exists():
+            return
+        self._torch()
+        from reprise.training.run import train
+
+        logger.info("%s: training (%s)", self.label, self.fingerprint)
+        train(self.entry, self.data, self.spec, self.run.seed, self.device, self.label)
+
+    def _selected(self) -> dict[str, Any]:
+        path = self.entry / "selected.json"
+        if not path.exists():
+            raise RepriseError(self.label, expected="a trained model in the store", found=f"no {path}", fix="run its stage train first")
+        return read_json(path)
+
+    def _lists(self) -> Iterator[tuple[Path, str]]:
+        """Each list's folder in the store, and the split that it is ranked for."""
+        selected = self._selected()
+        for name, split in ((selected["valid_list"], "valid"), (selected["list"], "test")):
+            if name:
+                yield self.entry / name, split
+
+    def recommend(self) -> None:
+        """Rank every list with its model."""
+        self._torch()
+        from reprise.data.interactions import Interactions
+        from reprise.evaluation.lists import recommend
+        from reprise.training import checkpoint
+        from reprise.training.build import build
+        from reprise.training.run import ranking_of
+
+        training = self.spec["training"]
+        for folder, split in self._lists():
+            if (folder / "topk.parquet").exists():
+                continue
+            refitted = split == "test" and training["refit"]
+            part = "train+valid" if refitted else training["fit_on"]
+            fitted = Interactions.of(self.data.parts(part), self.data.n_users, self.data.n_items, self.device)
+            method = build(self.spec, fitted, self.run.seed, "refit" if refitted else "search")
+            method.load_state_dict({name: t.to(self.device) for name, t in checkpoint.load(folder / "model.safetensors")[0].items()})
+            ranking = ranking_of(self.data, split, self.device)
+            recommend(folder, method, ranking, self._selected()["setting"], max(training["ks"]))
+
+    def evaluate(self) -> None:
+        """Compute every list's metrics, per user first."""
+        self._torch()
+        from reprise.evaluation.lists import evaluate
+        from reprise.training.run import ranking_of
+
+        for folder, split in self._lists():
+            if not (folder / "topk.parquet").exists():
+                raise RepriseError(str(folder), expected="topk.parquet", found="none", fix="run the stage recommend first")
+            evaluate(folder, self.data, ranking_of(self.data, split, self.device), tuple(self.spec["training"]["ks"]))
+
+    def finish(self, finishing_s: float) -> None:
+        """Write what the run was and what it cost; `run.json` comes last and says that all else is complete."""
+        torch = self._torch()
+        selected = self._selected()
+        training_s, steps = selected.pop("train_s"), selected.pop("trained_steps")
+        cuda = self.device == "cuda"
+        peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        name = torch.cuda.get_device_name() if cuda else f"cpu {torch.backends.cpu.get_cpu_capability()}"
+        write_json(self.entry / "cost.json", {
+            "wall_s": round(training_s + selected.pop("rank_s") + finishing_s, 3), "device": name, "threads": self.config.threads,
+            "peak_bytes": peak, "epochs": selected["epoch"], "steps": steps, "step_s": training_s / steps if steps else 0.0})
+        write_json(self.entry / "run.json", {
+            "fingerprint": self.fingerprint, "cell": self.cell, "code": self.code, "spec": self.spec, "seed": self.run.seed,
+            "content": self.data.content, "device": name, "threads": self.config.threads, "selected": selected,
+            "versions": {"python": platform.python_version(), "torch": torch.__version__}, "commit": _commit(),
+            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")})
+        (self.entry / "checkpoint.safetensors").unlink(missing_ok=True)
+
+    def show(self) -> None:
+        """Link the finished run into the results, under its name in the paper."""
+        link(self.entry, self.folder)
+        stored = read_json(self.folder / "run.json")
+        stored["data"] = {"content": stored.pop("content"), "status": self.data.status}
+        write_json(self.folder / "run.json", {**vars(self.run), **stored})
+
+    def complete(self) -> None:
+        """From lists to a finished run, shown in the results."""
+        started = time.perf_counter()
+        self.evaluate()
+        self.finish(time.perf_counter() - started)
+        self.show()
+        logger.info("%s: done, %s/%s/metrics.csv", self.label, self.folder, self._selected()["list"])
+
+    def all(self) -> None:
+        """Train, recommend, evaluate and show, unless the store holds the run already."""
+        with locked(self.entry):
+            if finished(self.entry):
+                logger.info("%s: found in the store (%s)", self.label, self.fingerprint)
+                self.show()
+                return
+            self.train()
+            self.recommend()
+            self.complete()
+
+
+@contextlib.contextmanager
+def executing(run: Run, config: Config) -> Iterator[Execution]:
+    """Lease a device and open a run; a failure leaves `failure.json` beside its results, success removes it."""
+    folder = Path(config.results, run.folder)
+    failure = folder / "failure.json"
+    code = None
+    try:
+        with leased(config.device, Path(config.resources, "locks")) as device:
+            execution = Execution(run, config, device)
+            code = execution.code
+            yield execution
+    except Exception as error:
+        reason = error.reason() if isinstance(error, RepriseError) else f"{type(error).__name__}: {error}".splitlines()[0]
+        if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
+            reason = f"memory: {reason}"
+        write_json(failure, {"reason": reason, "code": code, "date": datetime.date.today().isoformat()})
+        raise
+    failure.unlink(missing_ok=True)
+
+
+def keep_freed_memory() -> None:
+    """Ask the allocator to keep what is freed: a step frees and takes the same few megabytes, and giving them back to the system in
+    between cost a third of a step's time."""
+    with contextlib.suppress(OSError, AttributeError):  # not glibc
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(M_TRIM_THRESHOLD, 1 << 28)
+        libc.mallopt(M_MMAP_THRESHOLD, 1 << 25)
+
+
+def _commit() -> str:
+    """The commit of the code, `+` where it was edited since; empty outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        dirty = subprocess.run(["git", "status", "--porcelain", "--", "."], cwd=here, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return commit + ("+" if dirty.strip() else "")

@@ -1,0 +1,216 @@
+"""One training run: search for the best epoch and setting, train again if the reading says so, leave the weights behind.
+
+Killed at any point and started again in the same folder, it goes on from its last checkpoint and ends with the same bits.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from reprise.data.interactions import Interactions
+from reprise.data.prepared import Prepared
+from reprise.evaluation.ranking import Ranking
+from reprise.files import replacing, write_json
+from reprise.methods import Wrapper, setting_name
+from reprise.training import checkpoint
+from reprise.training.build import build
+from reprise.training.options import Training
+from reprise.training.search import METRICS, Best
+from reprise.training.trainer import Trainer
+
+logger = logging.getLogger("reprise")
+CHECKPOINT_EVERY = 30.0  # seconds between two checkpoints; when they fall changes no result
+SAY_EVERY = 60.0  # seconds between two lines in the log
+HISTORY = ("phase", "epoch", "steps", "loss", "split", "setting", *METRICS)
+SWEEP = ("curve", "split", "c", "epoch", "metric", "k", "value")
+
+
+def list_name(split: str, setting: dict[str, Any]) -> str:
+    """Name a list by its split and inference setting: `test-c40`, `valid`."""
+    return "-".join(filter(None, (split, setting_name(setting))))
+
+
+def ranking_of(data: Prepared, split: str, device: torch.device | str) -> Ranking:
+    """The ranking task of a split: `valid` masks the training part, `test` the training part and validation."""
+    masked = data.parts("train" if split == "valid" else "train+valid")
+    return Ranking(data.parts(split), masked, data.n_users, data.n_items, device)
+
+
+class Job:
+    """The two phases of one run and what they share."""
+
+    def __init__(self, folder: Path, data: Prepared, spec: dict[str, Any], seed: int, device: torch.device | str, label: str,
+                 checkpoint_every: float = CHECKPOINT_EVERY):
+        self.folder, self.data, self.spec, self.seed, self.device, self.label = folder, data, spec, seed, device, label
+        self.options = Training(**spec["training"])
+        self.ranking = ranking_of(data, self.options.select_on, device)
+        self.best = Best(self.options.metric)
+        self.history: list[dict[str, Any]] = []
+        self.ranking_seconds = self.training_seconds = 0.0
+        self.trained_steps = 0
+        self.checkpoint_every, self.saved_at, self.said_at = checkpoint_every, time.monotonic(), time.monotonic()
+
+    def build(self, phase: str, part: str) -> tuple[Wrapper, Trainer | None]:
+        """Make the method, and its trainer if it learns anything, for one phase on one part of the data."""
+        interactions = Interactions.of(self.data.parts(part), self.data.n_users, self.data.n_items, self.device)
+        method = build(self.spec, interactions, self.seed, phase)
+        return method, Trainer(method, interactions, self.options, self.seed, phase) if method.model.trainable else None
+
+    def search(self, saved: tuple[dict, dict] | None) -> Wrapper:
+        """Train on `fit_on`, evaluate on `select_on`, stop when nothing better has come for `patience` evaluations."""
+        method, trainer = self.build("search", self.options.fit_on)
+        if trainer is None:
+            self._evaluate(method, 0, 0, None)
+            return method
+        if saved:
+            trainer.restore(*saved)
+        options = self.options
+        with self._bar(options.max_epochs, trainer, "search") as bar:
+            while trainer.epochs < options.max_epochs and self.best.stale < options.patience:
+                epochs = min(options.eval_every, options.max_epochs - round(trainer.epochs))
+                for _ in range(epochs):
+                    loss = trainer.train(trainer.steps_per_epoch)
+                    bar.update()
+                    bar.set_postfix(loss=f"{loss:.4f}", best=f"{options.metric}@{options.k} {max(self.best.score, 0):.4f}")
+                self._evaluate(method, round(trainer.epochs), trainer.steps, loss)
+                self._checkpoint(trainer)
+        self.trained_steps += trainer.steps
+        self.training_seconds += trainer.seconds
+        return method
+
+    def refit(self, saved: tuple[dict, dict] | None) -> Wrapper:
+        """Train afresh on train and validation together for the number of steps that the search chose."""
+        method, trainer = self.build("refit", "train+valid")
+        if trainer is None:
+            return method
+        if saved:
+            trainer.restore(*saved)
+        total = self.best.steps
+        with self._bar(math.ceil(total / trainer.steps_per_epoch), trainer, "refit") as bar:
+            while trainer.steps < total:
+                for _ in range(self.options.eval_every):
+                    if trainer.steps < total:
+                        loss = trainer.train(min(trainer.steps_per_epoch, total - trainer.steps))
+                        bar.update()
+                        bar.set_postfix(loss=f"{loss:.4f}")
+                self.history.append({"phase": "refit", "epoch": round(trainer.epochs, 2), "steps": trainer.steps, "loss": loss})
+                self._checkpoint(trainer)
+        self.trained_steps += trainer.steps
+        self.training_seconds += trainer.seconds
+        return method
+
+    def _bar(self, total: int, trainer: Trainer, phase: str) -> tqdm:
+        return tqdm(total=total, initial=round(trainer.epochs), desc=f"{self.label} {phase}", unit="epoch", leave=False,
+                    mininterval=2, dynamic_ncols=True, disable=None)
+
+    def _evaluate(self, method: Wrapper, epoch: int, steps: int, loss: float | None) -> None:
+        started = time.perf_counter()
+        settings = method.sweep() or method.choices()
+        with torch.no_grad():
+            measured = self.ranking.measure(method, settings, self.options.k, METRICS)
+        named = [{name.split("@")[0]: value for name, value in one.items()} for one in measured]
+        setting, metrics = self.best.see(epoch, steps, list(zip(settings, named, strict=True)), method.choices(), method.state_dict())
+        self.history.append({"phase": "search", "epoch": epoch, "steps": steps, "loss": loss, "split": self.options.select_on,
+                             "setting": setting_name(setting), **metrics})
+        self.ranking_seconds += time.perf_counter() - started
+        if time.monotonic() - self.said_at > SAY_EVERY:  # for the log file; a terminal has the bar
+            logger.info("%s: epoch %d, loss %.4f, %s@%d %.4f", self.label, epoch, loss, self.options.metric, self.options.k, self.best.score)
+            self.said_at = time.monotonic()
+
+    def _checkpoint(self, trainer: Trainer) -> None:
+        if time.monotonic() - self.saved_at < self.checkpoint_every:
+            return
+        tensors, meta = trainer.state()
+        job = {"best": self.best.state(), "history": self.history, "ranking_seconds": self.ranking_seconds,
+               "training_seconds": self.training_seconds, "trained_steps": self.trained_steps}
+        checkpoint.save(self.folder / "checkpoint.safetensors", tensors | checkpoint.over("best", self.best.weights), {**meta, "job": job})
+        self.saved_at = time.monotonic()
+
+    def resume(self) -> tuple[str, tuple[dict, dict] | None]:
+        """Read the last checkpoint, if any: the phase it was taken in, and the trainer's part of it."""
+        path = self.folder / "checkpoint.safetensors"
+        if not path.exists():
+            return "search", None
+        tensors, meta = checkpoint.load(path)
+        job = meta["job"]
+        weights = {name: tensor.to(self.device) for name, tensor in checkpoint.under("best", tensors).items()}
+        self.best = Best(**job["best"], weights=weights)
+        self.history, self.ranking_seconds = job["history"], job["ranking_seconds"]
+        self.training_seconds, self.trained_steps = job["training_seconds"], job["trained_steps"]
+        logger.info("%s: resumed in %s at step %d", self.label, meta["phase"], meta["steps"])
+        return meta["phase"], (tensors, meta)
+
+    def sweeps(self, searched: Wrapper, final: Wrapper) -> list[dict[str, Any]]:
+        """The curve over the settings, twice: each at its own best epoch of the search, and all at the chosen epoch."""
+        rows: list[dict[str, Any]] = []
+        if not searched.sweep():
+            return rows
+        k, split = self.options.k, self.options.select_on
+        for key, best in self.best.own.items():
+            rows += [{"curve": "own_epoch", "split": split, "c": int(key.removeprefix("c=")), "epoch": best["epoch"],
+                      "metric": name, "k": k, "value": best[name]} for name in METRICS]
+        tasks = {split: (searched, self.ranking), "test": (final, self.ranking if split == "test" else ranking_of(self.data, "test", self.device))}
+        for name, (method, ranking) in tasks.items():
+            settings = method.sweep()
+            with torch.no_grad():
+                measured = ranking.measure(method, settings, k, METRICS)
+            rows += [{"curve": "fixed_epoch", "split": name, "c": setting["c"], "epoch": self.best.epoch, "metric": metric, "k": k,
+                      "value": values[f"{metric}@{k}"]} for setting, values in zip(settings, measured, strict=True) for metric in METRICS]
+        return rows
+
+
+def train(folder: Path, data: Prepared, spec: dict[str, Any], seed: int, device: torch.device | str, label: str,
+          checkpoint_every: float = CHECKPOINT_EVERY) -> dict[str, Any]:
+    """Train one run in `folder`, from its checkpoint if there is one.
+
+    Writes `<list>/model.safetensors` for the list that selected and for the test list, `history.csv`, `sweep.csv` (if the method
+    has a setting that only inference reads) and, last, `selected.json`.
+
+    Returns
+    -------
+    dict
+        What was selected (`list`, `valid_list`, `epoch`, `steps`, `setting`, `score`) and what it took (`train_s`, `rank_s`, ...).
+
+    Raises
+    ------
+    RepriseError
+        Training diverged.
+    """
+    job = Job(folder, data, spec, seed, device, label, checkpoint_every)
+    phase, saved = job.resume()
+    if phase == "search":
+        searched = job.search(saved)
+        saved = None
+    else:
+        searched, _ = job.build("search", job.options.fit_on)
+    searched.load_state_dict(job.best.weights)
+    final = job.refit(saved) if job.options.refit else searched
+
+    lists = {list_name(job.options.select_on, job.best.setting): searched, list_name("test", job.best.setting): final}
+    for name, method in lists.items():
+        checkpoint.save(folder / name / "model.safetensors", dict(method.state_dict()), {})
+    _write_csv(folder / "history.csv", HISTORY, job.history)
+    sweeps = job.sweeps(searched, final)
+    if sweeps:
+        _write_csv(folder / "sweep.csv", SWEEP, sweeps)
+    selecting, testing = lists if len(lists) == 2 else (None, *lists)
+    selected = {"list": testing, "valid_list": selecting, "select_on": job.options.select_on, "epoch": job.best.epoch,
+                "steps": job.best.steps, "setting": job.best.setting, "score": job.best.score, "trained_steps": job.trained_steps,
+                "train_s": job.training_seconds, "rank_s": job.ranking_seconds}
+    write_json(folder / "selected.json", selected)
+    return selected
+
+
+def _write_csv(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+    with replacing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)

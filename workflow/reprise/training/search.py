@@ -1,0 +1,57 @@
+"""What a search remembers: the best epoch and inference setting so far, and each setting's own best epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from reprise.methods import Setting
+
+METRICS = ("hr", "recall", "ndcg")  # followed during a search
+
+
+@dataclass
+class Best:
+    """The best seen so far. An equal score counts as better: the official scripts take the later epoch."""
+
+    name: str
+    score: float = -1.0
+    epoch: int = 0
+    steps: int = 0
+    setting: Setting = field(default_factory=dict)
+    stale: int = 0
+    own: dict[str, dict[str, float]] = field(default_factory=dict)
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+    def see(self, epoch: int, steps: int, measured: list[tuple[Setting, dict[str, float]]], choices: list[Setting],
+            weights: dict[str, Tensor]) -> tuple[Setting, dict[str, float]]:
+        """Take in one evaluation.
+
+        Parameters
+        ----------
+        measured : list of (setting, metrics)
+            Every setting of the sweep with its metrics.
+        choices : list of settings
+            Those among which the search may choose.
+
+        Returns
+        -------
+        The best choice of this evaluation, and its metrics.
+        """
+        for setting, metrics in measured:
+            key = ",".join(f"{name}={value}" for name, value in setting.items())
+            if key and metrics[self.name] >= self.own.get(key, {}).get(self.name, -1.0):
+                self.own[key] = {"epoch": epoch, **metrics}
+        setting, metrics = max((pair for pair in measured if pair[0] in choices), key=lambda pair: pair[1][self.name])
+        if metrics[self.name] >= self.score:
+            self.score, self.epoch, self.steps, self.setting, self.stale = metrics[self.name], epoch, steps, setting, 0
+            self.weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
+        else:
+            self.stale += 1
+        return setting, metrics
+
+    def state(self) -> dict[str, Any]:
+        """Everything but the weights, as JSON values."""
+        return {name: value for name, value in vars(self).items() if name != "weights"}

@@ -1,0 +1,34 @@
+# One job a run: train, recommend and evaluate in one process.
+
+
+rule run:
+    # check.json is a plain input: data prepared anew must be trained on anew. Where they turn out equal, Snakemake sees
+    # the same checksum or, within one invocation, the store links the finished run instead of training it.
+    input:
+        "<results>/{paper}/{dataset}/data/check.json",
+    output:
+        expand(
+            "<results>/{{paper}}/{{dataset}}/runs/{{method}}/{{reading}}/seed{{seed}}/{file}",
+            file=["run.json", "history.csv", "cost.json"],
+        ),
+    log:
+        "<logs>/run/{paper}/{dataset}/{method}/{reading}/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/run/{paper}/{dataset}/{method}/{reading}/seed{seed}.tsv"
+    threads: plan.config.threads
+    resources:
+        gpu=int(plan.device == "cuda"),
+        mem_mb=8000,
+        runtime="24h",
+    params:
+        code=plan.run_code,
+        threads=plan.config.threads,
+        device=plan.device,
+        settings=plan.settings,
+    message:
+        "Run {wildcards.method} on {wildcards.dataset} ({wildcards.paper}, {wildcards.reading}, seed {wildcards.seed})"
+    conda:
+        "../../envs/train.yaml"
+    shell:
+        "python -m reprise run {wildcards.paper} {wildcards.dataset} {wildcards.method} {wildcards.reading}"
+        " {wildcards.seed} {params.settings} --log {log}"
