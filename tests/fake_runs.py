@@ -21,13 +21,30 @@ LEVEL = {"MF": 111, "LightGCN": 123, "MACR_MF": 140, "MACR_LightGCN": 158, "Rand
 SHIFT = {1: 0, 2: 2, 3: -2, 4: 1, 5: -1}
 METRICS = ("hr", "recall", "ndcg")
 KS = (1, 5, 10, 15, 20)
-STATS = {"users": 13485, "items": 744, "interactions": 116321, "sparsity": 116321 / (13485 * 744), "train": 109658, "valid": 3687,
-         "test": 2976, "test_users": 2090, "valid_users": 2000, "content": "c0ffee", "expected": {}}
+STATS = {
+    "users": 13485,
+    "items": 744,
+    "interactions": 116321,
+    "sparsity": 116321 / (13485 * 744),
+    "train": 109658,
+    "valid": 3687,
+    "test": 2976,
+    "test_users": 2090,
+    "valid_users": 2000,
+    "content": "c0ffee",
+    "expected": {},
+}
 
 
 def make(folder: Path, dataset: str = "adressa", **settings: object) -> Config:
     """Write a finished run for everything that `settings` selects; return the configuration."""
-    values = {"results": str(folder / "results"), "resources": str(folder / "resources"), "datasets": dataset, "seeds": 3, **settings}
+    values = {
+        "results": str(folder / "results"),
+        "resources": str(folder / "resources"),
+        "datasets": dataset,
+        "seeds": 3,
+        **settings,
+    }
     config = make_config(values)
     stats = folder / "results" / PAPER / dataset / "data" / "stats.json"
     stats.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +66,14 @@ def hits(run: Run, k: int = 20) -> int:
     return (LEVEL[run.method] + (0 if deterministic else SHIFT[run.seed])) * k // 20
 
 
-def write_run(config: Config, run: Run, code: str, device: str = "cpu", cell: str = "cell-1", date: str = "2026-11-21T10:00:00+00:00") -> Path:
+def write_run(
+    config: Config,
+    run: Run,
+    code: str,
+    device: str = "cpu",
+    cell: str = "cell-1",
+    date: str = "2026-11-21T10:00:00+00:00",
+) -> Path:
     """Write one run folder as the run stage does."""
     folder = Path(config.results, run.folder)
     select_on = "test" if run.reading == "printed" else "valid"
@@ -60,28 +84,74 @@ def write_run(config: Config, run: Run, code: str, device: str = "cpu", cell: st
         users[f"hr@{k}"] = (users["user"] < hits(run, k)).astype(float)
         users[f"recall@{k}"], users[f"ndcg@{k}"] = users[f"hr@{k}"] * 0.75, users[f"hr@{k}"] * 0.25
     users.to_parquet(lists / "users.parquet")
-    means = [{"metric": metric, "k": k, "group": "", "value": users[f"{metric}@{k}"].mean()} for metric in METRICS for k in KS]
-    pd.DataFrame([*means, {"metric": "coverage", "k": 20, "group": "", "value": 0.5}]).to_csv(lists / "metrics.csv", index=False)
+    means = [
+        {"metric": metric, "k": k, "group": "", "value": users[f"{metric}@{k}"].mean()}
+        for metric in METRICS
+        for k in KS
+    ]
+    pd.DataFrame([*means, {"metric": "coverage", "k": 20, "group": "", "value": 0.5}]).to_csv(
+        lists / "metrics.csv", index=False
+    )
     if run.method.startswith("MACR"):
         pd.DataFrame(_sweep(run, select_on)).to_csv(folder / "sweep.csv", index=False)
-    cost = {"wall_s": 120.0 + run.seed, "device": device, "threads": 1, "peak_bytes": 600_000_000, "epochs": 130, "steps": 14430, "step_s": 0.008}
+    cost = {
+        "wall_s": 120.0 + run.seed,
+        "device": device,
+        "threads": 1,
+        "peak_bytes": 600_000_000,
+        "epochs": 130,
+        "steps": 14430,
+        "step_s": 0.008,
+    }
     (folder / "cost.json").write_text(json.dumps(cost))
-    (folder / "run.json").write_text(json.dumps({
-        "paper": run.paper, "dataset": run.dataset, "reading": run.reading, "backbone": run.backbone, "method": run.method,
-        "variant": run.variant, "seed": run.seed, "fingerprint": f"{cell}-{run.seed}", "cell": cell, "code": code,
-        "spec": {"training": {"metric": "hr", "k": 20, "select_on": select_on}}, "data": {"content": "c0ffee", "status": status(run.dataset)},
-        "device": device, "threads": 1, "versions": {}, "commit": "abc1234", "date": date,
-        "selected": {"list": lists.name, "valid_list": None, "select_on": select_on, "epoch": 130, "steps": 14430, "setting": {}},
-    }))
+    (folder / "run.json").write_text(
+        json.dumps(
+            {
+                "paper": run.paper,
+                "dataset": run.dataset,
+                "reading": run.reading,
+                "backbone": run.backbone,
+                "method": run.method,
+                "variant": run.variant,
+                "seed": run.seed,
+                "fingerprint": f"{cell}-{run.seed}",
+                "cell": cell,
+                "code": code,
+                "spec": {"training": {"metric": "hr", "k": 20, "select_on": select_on}},
+                "data": {"content": "c0ffee", "status": status(run.dataset)},
+                "device": device,
+                "threads": 1,
+                "versions": {},
+                "commit": "abc1234",
+                "date": date,
+                "selected": {
+                    "list": lists.name,
+                    "valid_list": None,
+                    "select_on": select_on,
+                    "epoch": 130,
+                    "steps": 14430,
+                    "setting": {},
+                },
+            }
+        )
+    )
     return folder
 
 
 def _sweep(run: Run, select_on: str) -> list[dict]:
     """A tent with its top at c = 30: own epochs on the list that selects, one fixed epoch on test."""
     return [
-        {"split": split, "curve": curve, "c": c, "epoch": 130, "metric": "hr", "k": 20,
-         "value": hits(run) / USERS - abs(c - 30) * (0.0004 if curve == "own_epoch" else 0.0008)}
-        for curve, split in (("own_epoch", select_on), ("fixed_epoch", "test")) for c in range(61)
+        {
+            "split": split,
+            "curve": curve,
+            "c": c,
+            "epoch": 130,
+            "metric": "hr",
+            "k": 20,
+            "value": hits(run) / USERS - abs(c - 30) * (0.0004 if curve == "own_epoch" else 0.0008),
+        }
+        for curve, split in (("own_epoch", select_on), ("fixed_epoch", "test"))
+        for c in range(61)
     ]
 
 

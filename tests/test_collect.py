@@ -42,13 +42,18 @@ def test_cells_are_means_over_seeds(results):
 
 
 def test_metrics_csv_holds_lists_sweeps_costs_and_statistics(results, tmp_path):
-    arguments = [f"{key}={getattr(results.config, key)}" for key in ("results", "resources")] + ["datasets=adressa", "seeds=3"]
+    arguments = [f"{key}={getattr(results.config, key)}" for key in ("results", "resources")] + [
+        "datasets=adressa",
+        "seeds=3",
+    ]
     assert main(["collect", "macr", "--config", *arguments]) == 0
     path = Path(results.config.results, "macr", "metrics.csv")
     assert path.read_text().splitlines()[0] == "dataset,reading,backbone,method,variant,seed,metric,k,group,value"
     frame = read_tidy(path, COLUMNS)
     sound = {"reading": "sound", "method": "MACR_MF", "seed": 2}
-    assert row(frame, **sound, metric="hr", k=20, group="c=12;own_epoch;valid")["value"] == pytest.approx(0.142 - 18 * 0.0004)
+    assert row(frame, **sound, metric="hr", k=20, group="c=12;own_epoch;valid")["value"] == pytest.approx(
+        0.142 - 18 * 0.0004
+    )
     assert row(frame, **sound, metric="wall_s")["value"] == 122.0
     assert row(frame, dataset="adressa", method="", metric="items")["value"] == 744
     pd.testing.assert_frame_equal(frame, results.metrics.reset_index(drop=True), check_exact=True)
@@ -61,7 +66,9 @@ def test_a_run_of_other_code_is_not_used(tmp_path):
     results = load_results(PAPER, config)
     assert results.absent[fake_runs.RUN].startswith("stale")
     assert [run.seed for run in results.seeds("adressa", "sound", "MACR_MF")] == [2, 3]
-    assert row(cells(results.frame), reading="sound", method="MACR_MF", metric="hr", k=20, group="")["mean"] == pytest.approx(0.140)
+    assert row(cells(results.frame), reading="sound", method="MACR_MF", metric="hr", k=20, group="")[
+        "mean"
+    ] == pytest.approx(0.140)
 
 
 def test_absent_cells_have_a_reason(tmp_path):
@@ -69,7 +76,10 @@ def test_absent_cells_have_a_reason(tmp_path):
     assert results.reason("adressa", "sound", "MACR_MF") == "left out by methods=MF"
     assert results.reason("globo", "sound", "MF") == PAPER.datasets["globo"].not_run
     assert results.reason("adressa", "sound", "ExpoMF") == PAPER.methods["ExpoMF"].not_run
-    assert load_results(PAPER, results.config.model_copy(update={"seeds": (9,)})).reason("adressa", "sound", "MF") == "no finished run"
+    assert (
+        load_results(PAPER, results.config.model_copy(update={"seeds": (9,)})).reason("adressa", "sound", "MF")
+        == "no finished run"
+    )
 
 
 def test_pairs(results):
@@ -93,9 +103,24 @@ def test_no_p_where_the_test_set_selects(results):
 
 
 def test_a_pair_outside_the_claims_has_no_adjusted_p(results):
-    pair = row(compare_pairs(results, draws=50), exhibit="table2", reading="sound", lhs="Random", rhs="Popularity", metric="hr", k=20)
+    pair = row(
+        compare_pairs(results, draws=50),
+        exhibit="table2",
+        reading="sound",
+        lhs="Random",
+        rhs="Popularity",
+        metric="hr",
+        k=20,
+    )
     assert pair["p"] < 0.05
     assert np.isnan(pair["p_adjusted"])
+
+
+def test_a_stand_in_is_a_family_of_its_own(tmp_path):
+    world = load_results(PAPER, fake_runs.make(tmp_path, "small-world", methods="MF,MACR_MF", readings="sound"))
+    pair = row(compare_pairs(world, draws=50), exhibit="table2", lhs="MACR_MF", rhs="MF", metric="hr", k=20)
+    # Three tests of equal data, the smallest times the family's size.
+    assert pair["p_adjusted"] == pytest.approx(pair["p"] * PAPER.tables["table2"].family, rel=0.02)
 
 
 def test_every_printed_number_has_a_verdict_in_every_reading(results):
@@ -104,11 +129,16 @@ def test_every_printed_number_has_a_verdict_in_every_reading(results):
     assert len(numbers) == len(printed) * len(PAPER.readings)
     one = row(numbers, table="2", reading="printed", dataset="adressa", method="MACR_MF", metric="hr", k=20)
     assert (one["verdict"], one["seeds"]) == ("reproduced", 3)
-    assert row(numbers, table="2", reading="printed", dataset="adressa", method="MF", metric="ndcg")["verdict"] == "off (low)"
+    assert (
+        row(numbers, table="2", reading="printed", dataset="adressa", method="MF", metric="ndcg")["verdict"]
+        == "off (low)"
+    )
     assert row(numbers, table="1", reading="sound", dataset="adressa", metric="items")["verdict"] == "reproduced"
     absent = numbers[numbers["verdict"] == "not run"]
     assert (absent["reason"] != "").all()
-    assert set(absent[absent["table"].isin(["3", "4", "5"])]["reason"]) == {f"Table {n} is not built yet" for n in "345"}
+    assert set(absent[absent["table"].isin(["3", "4", "5"])]["reason"]) == {
+        f"Table {n} is not built yet" for n in "345"
+    }
 
 
 def test_a_number_far_above_is_off_high(tmp_path):
@@ -116,14 +146,20 @@ def test_a_number_far_above_is_off_high(tmp_path):
     for seed in config.seeds:
         fake_runs.move(config, fake_runs.other_seed(seed, fake_runs.PRINTED), 0.05)
     results = load_results(PAPER, config)
-    one = row(judged(results, results.frame), table="2", reading="printed", dataset="adressa", method="MACR_MF", metric="hr")
+    one = row(
+        judged(results, results.frame), table="2", reading="printed", dataset="adressa", method="MACR_MF", metric="hr"
+    )
     assert one["verdict"] == "off (high)"
     assert one["deviation"] == pytest.approx(0.05 / 0.14)
 
 
 def test_commands_remake_a_cell(results):
-    command = row(judged(results, results.frame), table="2", reading="sound", dataset="adressa", method="MACR_MF", metric="hr")["command"]
-    assert command == "snakemake --cores all macr_table2 --config datasets=adressa methods=MACR_MF readings=sound seeds=3"
+    command = row(
+        judged(results, results.frame), table="2", reading="sound", dataset="adressa", method="MACR_MF", metric="hr"
+    )["command"]
+    assert (
+        command == "snakemake --cores all macr_table2 --config datasets=adressa methods=MACR_MF readings=sound seeds=3"
+    )
     odd = results.config.model_copy(update={"seeds": (7,), "max_epochs": 2})
     assert remake("macr", "table2", odd, "adressa", "sound", "MF").endswith("'seeds=[7]' max_epochs=2")
 

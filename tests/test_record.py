@@ -26,14 +26,21 @@ def put(config, force: bool = False) -> tuple[int, int]:
 
 
 def hit_rate(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame[(frame["method"] == "MACR_MF") & (frame["reading"] == "sound") & (frame["metric"] == "hr") & (frame["k"] == 20) & (frame["group"] == "")]
+    return frame[
+        (frame["method"] == "MACR_MF")
+        & (frame["reading"] == "sound")
+        & (frame["metric"] == "hr")
+        & (frame["k"] == 20)
+        & (frame["group"] == "")
+    ]
 
 
 def test_columns_are_those_of_the_contract(tmp_path, folder):
     put(fake_runs.make(tmp_path, methods="MACR_MF"))
     heads = {name: (folder / name).read_text().split("\n", 1)[0] for name in ("macr.runs.csv", "macr.csv")}
     assert heads == {
-        "macr.runs.csv": "dataset,reading,backbone,method,variant,seed,metric,k,group,value,device,threads,data,fingerprint,commit,date",
+        "macr.runs.csv": "dataset,reading,backbone,method,variant,seed,metric,k,group,value,"
+        "device,threads,data,fingerprint,commit,date",
         "macr.csv": "dataset,reading,backbone,method,variant,metric,k,group,mean,sd,seeds,atol,device,data",
     }
 
@@ -50,7 +57,10 @@ def test_summary_and_its_tolerance(tmp_path, folder):
 
 
 def test_runs_of_several_days_add_up(tmp_path, folder):
-    assert put(fake_runs.make(tmp_path, methods="MACR_MF", readings="sound", seeds=2)) == (3, 0)  # two runs and the data set
+    assert put(fake_runs.make(tmp_path, methods="MACR_MF", readings="sound", seeds=2)) == (
+        3,
+        0,
+    )  # two runs and the data set
     later = fake_runs.make(tmp_path, methods="MACR_MF", readings="sound", seeds=5)
     assert put(later) == (3, 3)
     assert list(hit_rate(record.read_runs("macr"))["seed"]) == [1, 2, 3, 4, 5]
@@ -83,7 +93,9 @@ def test_another_fingerprint_does_not_add_up(tmp_path, folder):
 
 def test_only_the_selecting_metric_of_a_sweep_is_kept(tmp_path, folder):
     results = load_results(PAPER, fake_runs.make(tmp_path, methods="MACR_MF"))
-    other = results.frame.assign(metric=results.frame["metric"].where(~results.frame["group"].str.contains(";"), "ndcg"))
+    other = results.frame.assign(
+        metric=results.frame["metric"].where(~results.frame["group"].str.contains(";"), "ndcg")
+    )
     assert record.recordable(results)["group"].str.contains(";").any()
     assert not record.recordable(dataclasses.replace(results, frame=other))["group"].str.contains(";").any()
 
@@ -99,7 +111,14 @@ def test_the_record_fills_only_what_has_no_run(tmp_path, folder):
 
 def test_record_stage_copies_pages_and_refuses_nothing(tmp_path, folder):
     config = fake_runs.make(tmp_path, methods="MF")
-    arguments = ["--config", f"results={config.results}", f"resources={config.resources}", "datasets=adressa", "methods=MF", "seeds=3"]
+    arguments = [
+        "--config",
+        f"results={config.results}",
+        f"resources={config.resources}",
+        "datasets=adressa",
+        "methods=MF",
+        "seeds=3",
+    ]
     for stage in (["tabulate", "macr", "table1"], ["compare", "macr"], ["report"], ["record", "macr"]):
         assert main([*stage, *arguments]) == 0
     names = {str(path.relative_to(folder)) for path in folder.rglob("*.*")}

@@ -1,4 +1,4 @@
-"""The scorecard and the figures: one page that needs nothing else, from local runs, from the record, and from nothing."""
+"""The scorecard, one page that needs nothing else: from local runs, from the record, from nothing. And the figures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ class Page(html.parser.HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.tags.add(tag)
-        self.loaded += [value for name, value in attributes if name in ("src", "srcset", "data", "poster") or (name == "href" and tag == "link")]
+        self.loaded += [
+            value
+            for name, value in attributes
+            if name in ("src", "srcset", "data", "poster") or (name == "href" and tag == "link")
+        ]
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -110,7 +114,12 @@ def test_other_stages_never_read_the_record(tree, tmp_path, monkeypatch):
     fake_runs.on_record(monkeypatch, tmp_path)
     assert run(tree, "record", "macr") == 0
     clone = fake_runs.make_config({"results": str(tmp_path / "clone"), "resources": str(tmp_path / "clone")})
-    for stage in (["collect", "macr"], ["tabulate", "macr", "table2"], ["plot", "macr", "figure12"], ["compare", "macr"]):
+    for stage in (
+        ["collect", "macr"],
+        ["tabulate", "macr", "table2"],
+        ["plot", "macr", "figure12"],
+        ["compare", "macr"],
+    ):
         assert run(clone, *stage) == 0
     texts = [path.read_text(encoding="utf-8") for path in Path(clone.results).rglob("*.csv")]
     assert not any("of record" in text for text in texts)

@@ -38,7 +38,9 @@ def sheet(frame):
 
 
 def one(frame: pd.DataFrame, method: str, reading: str, metric: str = "hr", dataset: str = "adressa") -> dict:
-    (row,) = frame.query("dataset == @dataset and method == @method and reading == @reading and metric == @metric").to_dict("records")
+    (row,) = frame.query(
+        "dataset == @dataset and method == @method and reading == @reading and metric == @metric"
+    ).to_dict("records")
     return row
 
 
@@ -104,7 +106,16 @@ def test_the_small_world_has_a_block_of_its_own_without_print(tmp_path):
 def test_statistics(results):
     sheet = lay_out("table1", PAPER, table_frame("table1", results, results.frame, empty(PAIR_COLUMNS)))
     (block,) = sheet.blocks
-    assert [entry.text for entry in dict(block.rows)["Adressa"]] == ["13,485", "13,485", "744", "744", "116,321", "116,321", "0.011594", "0.011594"]
+    assert [entry.text for entry in dict(block.rows)["Adressa"]] == [
+        "13,485",
+        "13,485",
+        "744",
+        "744",
+        "116,321",
+        "116,321",
+        "0.011594",
+        "0.011594",
+    ]
 
 
 @pytest.mark.parametrize("name", list(PAPER.tables))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
-
 from reprise.reporting.plots import MARKERS, Canvas, line, nothing_to_draw
 from reprise.reporting.wording import metric_label
 
@@ -39,12 +38,20 @@ def _sweep_panel(axes, canvas: Canvas, part: pd.DataFrame, dataset: str, method:
     for (curve, split), points in part.groupby(["curve", "split"], sort=True):
         style = 2 * list(SPLITS).index(split) + list(CURVES).index(curve)
         line(axes, points, "point", style, f"{CURVES[curve]} ({SPLITS[split]})", markevery=5)
-    printed = canvas.printed.query("dataset == @dataset and method == @method and metric == 'hr' and k == 20")["printed"]
+    printed = canvas.printed.query("dataset == @dataset and method == @method and metric == 'hr' and k == 20")[
+        "printed"
+    ]
     for value in printed.unique():
         axes.axhline(value, color="#555555", linestyle=(0, (1, 2)), linewidth=1.1, label="paper, Table 2")
     best = canvas.claims.query("lhs == @method + '[c]' and kind == 'monotone'")["value"] if not printed.empty else ()
     for value in dict.fromkeys(best):
-        axes.axvline(float(value), color="#555555", linestyle=(0, (6, 3)), linewidth=0.9, label=f"paper, best c of {method} = {value}")
+        axes.axvline(
+            float(value),
+            color="#555555",
+            linestyle=(0, (6, 3)),
+            linewidth=0.9,
+            label=f"paper, best c of {method} = {value}",
+        )
 
 
 def figure12(canvas: Canvas) -> tuple[Figure, pd.DataFrame]:
@@ -73,13 +80,27 @@ def figure12(canvas: Canvas) -> tuple[Figure, pd.DataFrame]:
 
 def _printed_point(axes, canvas: Canvas, dataset: str, method: str, metric: str, style: int) -> None:
     """The paper gives Figure 12 as curves only, but its points at K = 20 are in Table 2."""
-    printed = canvas.printed.query("dataset == @dataset and method == @method and metric == @metric and k == 20")["printed"]
+    printed = canvas.printed.query("dataset == @dataset and method == @method and metric == @metric and k == 20")[
+        "printed"
+    ]
     if len(printed):
-        axes.plot([20], [printed.iloc[0]], color="#555555", linestyle="", marker=MARKERS[style], markersize=9, fillstyle="none",
-                  label="hollow: paper, Table 2" if not style else None)
+        axes.plot(
+            [20],
+            [printed.iloc[0]],
+            color="#555555",
+            linestyle="",
+            marker=MARKERS[style],
+            markersize=9,
+            fillstyle="none",
+            label="hollow: paper, Table 2" if not style else None,
+        )
 
 
 def _one_legend(figure: Figure, panels) -> None:
     """Name every line once, below all panels."""
-    named = {label: handle for axes in panels.ravel() for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    named = {
+        label: handle
+        for axes in panels.ravel()
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
     figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -78,6 +79,7 @@ class Source(Settings):
         return self
 
 
+@functools.cache
 def load_catalogue(path: str | Path = CATALOGUE) -> dict[str, Source]:
     """Read and check the catalogue; one `RepriseError` names the source and every key at fault."""
     entries = read_yaml(path)

@@ -33,8 +33,14 @@ class Answers:
         """The metric's test mean along the sweep of `parameter`, [points x seeds]; raises Missing without one."""
         self._check(cell)
         sweep = self._sweep
-        sweep = sweep[(sweep["dataset"] == cell.dataset) & (sweep["method"] == cell.method) & (sweep["metric"] == cell.metric) &
-                      (sweep["k"] == cell.k) & (sweep["setting"] == parameter) & (sweep["split"] == "test")]
+        sweep = sweep[
+            (sweep["dataset"] == cell.dataset)
+            & (sweep["method"] == cell.method)
+            & (sweep["metric"] == cell.metric)
+            & (sweep["k"] == cell.k)
+            & (sweep["setting"] == parameter)
+            & (sweep["split"] == "test")
+        ]
         for curve in CURVES:
             found = sweep[sweep["curve"] == curve]
             if len(found):
@@ -44,7 +50,12 @@ class Answers:
     def printed(self, cell: Cell) -> float | None:
         """The printed value, None if the paper prints none."""
         rows = self._printed
-        rows = rows[(rows["dataset"] == cell.dataset) & (rows["method"] == cell.method) & (rows["metric"] == cell.metric) & (rows["k"] == cell.k)]
+        rows = rows[
+            (rows["dataset"] == cell.dataset)
+            & (rows["method"] == cell.method)
+            & (rows["metric"] == cell.metric)
+            & (rows["k"] == cell.k)
+        ]
         return float(rows["printed"].iloc[0]) if len(rows) else None
 
     def datasets(self) -> tuple[str, ...]:
@@ -55,11 +66,17 @@ class Answers:
         """The methods of the paper's largest table on a data set; `beside` one: those of its backbone."""
         paper, table = self.results.paper, self._largest()
         backbone = paper.methods[beside].backbone if beside in paper.methods else None
-        return tuple(name for name in table.methods if dataset in table.datasets and backbone in (None, paper.methods[name].backbone))
+        return tuple(
+            name
+            for name in table.methods
+            if dataset in table.datasets and backbone in (None, paper.methods[name].backbone)
+        )
 
     def cutoffs(self) -> tuple[int, ...]:
         """All k that some table or figure shows."""
-        return tuple(sorted({k for exhibit in self.results.paper.exhibits.values() if exhibit.methods for k in exhibit.ks}))
+        return tuple(
+            sorted({k for exhibit in self.results.paper.exhibits.values() if exhibit.methods for k in exhibit.ks})
+        )
 
     def _largest(self) -> Exhibit:
         return max(self.results.paper.tables.values(), key=lambda exhibit: len(exhibit.methods) * len(exhibit.datasets))

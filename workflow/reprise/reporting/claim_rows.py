@@ -26,7 +26,9 @@ def judged_claims(results: Results) -> pd.DataFrame:
     parts = []
     for reading in results.paper.readings:
         verdicts = [verdict.__dict__ for verdict in judge_claims(claims, Answers(results, reading))]
-        part = pd.DataFrame(verdicts).assign(id=[claim.id for claim in claims], kind=[claim.kind for claim in claims], reading=reading)
+        part = pd.DataFrame(verdicts).assign(
+            id=[claim.id for claim in claims], kind=[claim.kind for claim in claims], reading=reading
+        )
         part["p_adjusted"] = math.nan
         for exhibit in results.paper.exhibits.values():
             family = part["id"].isin(set(claim_ids(exhibit.claims)))

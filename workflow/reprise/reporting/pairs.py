@@ -1,4 +1,4 @@
-"""Every pair of methods of an exhibit, compared: is one better (another seed, another user), and do these lists differ?"""
+"""Every pair of methods of an exhibit: is one better (another seed, another user), and do these lists differ?"""
 
 from __future__ import annotations
 
@@ -16,17 +16,32 @@ from reprise.reporting.results import Results, read_tidy
 from reprise.selection import datasets_of
 
 PAIR = ["exhibit", "dataset", "reading", "metric", "k", "lhs", "rhs"]
-COLUMNS = [*PAIR, "diff", "low", "high", "p", "p_adjusted", "g", "seeds_lhs", "seeds_rhs",
-           "paired_seed", "paired_diff", "paired_t_p", "paired_wilcoxon_p", "note"]
+COLUMNS = [
+    *PAIR,
+    "diff",
+    "low",
+    "high",
+    "p",
+    "p_adjusted",
+    "g",
+    "seeds_lhs",
+    "seeds_rhs",
+    "paired_seed",
+    "paired_diff",
+    "paired_t_p",
+    "paired_wilcoxon_p",
+    "note",
+]
 SELECTS_ON_TEST = "selects on the test set: no p"
 FEW_SEEDS = "fewer than two seeds on a side"
 
 
 def compare_pairs(results: Results, draws: int = 2000) -> pd.DataFrame:
-    """Compare every pair of methods of every exhibit on its metrics, with `COLUMNS`; methods without a run are left out.
+    """Compare every pair of methods of every exhibit on its metrics, with `COLUMNS`; only methods that ran.
 
     `p_adjusted` is Holm's over the pairs that a claim of the exhibit names, its family's size fixed by `paper.yaml`
-    whether or not they all ran; other pairs are for information and have none.
+    whether or not they all ran; other pairs are for information and have none. A stand-in, of which no claim speaks,
+    is a family of its own: the pairs that are named on any data set.
     """
     known: dict[tuple, dict] = {}
     parts = []
@@ -35,11 +50,16 @@ def compare_pairs(results: Results, draws: int = 2000) -> pd.DataFrame:
         if pair[1:] not in known:
             known[pair[1:]] = _compared(results, *pair[1:], draws=draws)
         parts.append(dict(zip(PAIR, pair, strict=True)) | known[pair[1:]])
-    frame = pd.DataFrame(parts, columns=COLUMNS).astype({name: float for name in ("diff", "low", "high", "p", "p_adjusted")})
-    for (name, _), rows in frame.groupby(["exhibit", "reading"], sort=False):
+    frame = pd.DataFrame(parts, columns=COLUMNS).astype(
+        {name: float for name in ("diff", "low", "high", "p", "p_adjusted")}
+    )
+    stand_in = frame["dataset"].map({key: entry.stand_in for key, entry in results.paper.datasets.items()})
+    for (name, _, generated), rows in frame.groupby(["exhibit", "reading", stand_in], sort=False):
         exhibit = results.paper.exhibits[name]
-        named = _claimed(results, exhibit)
-        mine = rows.index[[tuple(pair) in named for pair in rows[["dataset", "metric", "k", "lhs", "rhs"]].to_numpy(object)]]
+        named = _stood_in(results, exhibit) if generated else _claimed(results, exhibit)
+        mine = rows.index[
+            [tuple(pair) in named for pair in rows[["dataset", "metric", "k", "lhs", "rhs"]].to_numpy(object)]
+        ]
         frame.loc[mine, "p_adjusted"] = holm(frame.loc[mine, "p"].to_numpy(), max(exhibit.family, len(named)))
     return frame
 
@@ -52,7 +72,7 @@ def read_pairs(folder: Path) -> pd.DataFrame:
 def _pairs(name: str, results: Results) -> Iterator[tuple]:
     """The pairs of an exhibit that have runs on both sides, a claim's left side first."""
     exhibit = results.paper.exhibits[name]
-    named = _claimed(results, exhibit)
+    named = _claimed(results, exhibit) | _stood_in(results, exhibit)
     for dataset in datasets_of(results.paper, exhibit, results.config):
         for reading in results.paper.readings:
             ran = [method for method in (*exhibit.methods, *exhibit.floor) if results.seeds(dataset, reading, method)]
@@ -65,7 +85,9 @@ def _pairs(name: str, results: Results) -> Iterator[tuple]:
 def _claimed(results: Results, exhibit: Exhibit) -> set[tuple]:
     """What the exhibit's claims compare: (data set, metric, k, lhs, rhs), a claim on several metrics once each."""
     claims = claims_of(results.paper, exhibit)
-    claims = claims[claims["lhs"].isin(exhibit.methods) & claims["rhs"].isin(exhibit.methods) & claims["k"].str.isdigit()]
+    claims = claims[
+        claims["lhs"].isin(exhibit.methods) & claims["rhs"].isin(exhibit.methods) & claims["k"].str.isdigit()
+    ]
     return {
         (dataset.lower().replace(" ", "-"), metric, int(k), lhs, rhs)
         for dataset, metrics, k, lhs, rhs in claims[["dataset", "metric", "k", "lhs", "rhs"]].to_numpy().tolist()
@@ -73,7 +95,15 @@ def _claimed(results: Results, exhibit: Exhibit) -> set[tuple]:
     }
 
 
-def _compared(results: Results, dataset: str, reading: str, metric: str, k: int, lhs: str, rhs: str, draws: int) -> dict:
+def _stood_in(results: Results, exhibit: Exhibit) -> set[tuple]:
+    """The same comparisons on every stand-in."""
+    stand_ins = [key for key, entry in results.paper.datasets.items() if entry.stand_in]
+    return {(key, *compared) for _, *compared in _claimed(results, exhibit) for key in stand_ins}
+
+
+def _compared(
+    results: Results, dataset: str, reading: str, metric: str, k: int, lhs: str, rhs: str, draws: int
+) -> dict:
     """One pair: difference of means, the tests that apply, and a note where one does not."""
     left, right = (results.users(dataset, reading, method, metric, k) for method in (lhs, rhs))
     a, b = same_users(left, right)
@@ -86,7 +116,17 @@ def _compared(results: Results, dataset: str, reading: str, metric: str, k: int,
     shared = left.columns.intersection(right.columns)
     if len(shared):
         lists = paired_users(left[shared[0]].to_numpy(), right[shared[0]].reindex(left.index).to_numpy())
-        row |= {"paired_seed": int(shared[0]), "paired_diff": lists.diff, "paired_t_p": lists.t_p, "paired_wilcoxon_p": lists.wilcoxon_p}
+        row |= {
+            "paired_seed": int(shared[0]),
+            "paired_diff": lists.diff,
+            "paired_t_p": lists.t_p,
+            "paired_wilcoxon_p": lists.wilcoxon_p,
+        }
     if results.selects_on_test(dataset, reading, lhs) or results.selects_on_test(dataset, reading, rhs):
-        row |= {"p": None, "paired_t_p": None, "paired_wilcoxon_p": None, "note": "; ".join(filter(None, (row["note"], SELECTS_ON_TEST)))}
+        row |= {
+            "p": None,
+            "paired_t_p": None,
+            "paired_wilcoxon_p": None,
+            "note": "; ".join(filter(None, (row["note"], SELECTS_ON_TEST))),
+        }
     return row

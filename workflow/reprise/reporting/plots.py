@@ -27,13 +27,29 @@ COLOURS = ("#0072b2", "#d55e00", "#000000", "#009e73", "#cc79a7", "#56b4e9")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))
 MARKERS = ("o", "s", "^", "D", "v", "x")
 STYLE = {
-    "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8, "axes.spines.top": False,
-    "axes.spines.right": False, "axes.grid": True, "grid.color": "#dddddd", "grid.linewidth": 0.6, "axes.axisbelow": True,
-    "legend.frameon": False, "lines.linewidth": 1.4, "lines.markersize": 4, "figure.dpi": 150, "savefig.facecolor": "white",
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "legend.fontsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4,
+    "figure.dpi": 150,
+    "savefig.facecolor": "white",
     "svg.hashsalt": "reprise",
 }
 FEW_POINTS = 10
-METADATA = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+METADATA = {
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+}
 
 
 @dataclass(frozen=True)
@@ -56,19 +72,38 @@ class Canvas:
         """Name a data set with its status and the seeds behind `part`."""
         data = [f"{status} data" for status in sorted(set(part["data"]) - {"", dataset})]
         origin = sorted(set(part["origin"]) - {""}) if "origin" in part else []
-        return f"{self.paper.datasets[dataset].label} ({', '.join([*data, seeds_text([int(count) for count in part['seeds']]), *origin])})"
+        about = ", ".join([*data, seeds_text(part["seeds"]), *origin])
+        return f"{self.paper.datasets[dataset].label} ({about})"
 
 
 def canvas(name: str, results: Results, frame: pd.DataFrame) -> Canvas:
     """Gather what the figure `name` is drawn from: `frame` is the results' own, or that with the record's rows."""
     paper, exhibit = results.paper, results.paper.exhibits[name]
     datasets = datasets_of(paper, exhibit, results.config)
-    frame = frame[frame["dataset"].isin(datasets) & frame["method"].isin(exhibit.methods) & (frame["variant"] == "main") &
-                  frame["metric"].isin(exhibit.metrics) & frame["k"].isin(exhibit.ks)]
-    reason = "; ".join(dict.fromkeys(results.reason(dataset, reading, method) for dataset in exhibit.datasets
-                                     for reading in paper.readings for method in exhibit.methods))
-    return Canvas(paper, exhibit, cells(frame[frame["group"] == ""]), points(cells(frame)), printed_numbers(paper),
-                  claims_of(paper, exhibit), reason)
+    frame = frame[
+        frame["dataset"].isin(datasets)
+        & frame["method"].isin(exhibit.methods)
+        & (frame["variant"] == "main")
+        & frame["metric"].isin(exhibit.metrics)
+        & frame["k"].isin(exhibit.ks)
+    ]
+    reason = "; ".join(
+        dict.fromkeys(
+            results.reason(dataset, reading, method)
+            for dataset in exhibit.datasets
+            for reading in paper.readings
+            for method in exhibit.methods
+        )
+    )
+    return Canvas(
+        paper,
+        exhibit,
+        cells(frame[frame["group"] == ""]),
+        points(cells(frame)),
+        printed_numbers(paper),
+        claims_of(paper, exhibit),
+        reason,
+    )
 
 
 def drawing(paper: Paper, name: str) -> Callable[[Canvas], tuple[Figure, pd.DataFrame]]:
@@ -110,9 +145,18 @@ def line(axes: Axes, part: pd.DataFrame, x: str, style: int, label: str, **optio
     if part["sd"].isna().all():
         return
     if len(part) <= FEW_POINTS:
-        axes.errorbar(part[x], part["mean"], yerr=part["sd"], color=COLOURS[style], linestyle="", capsize=2, elinewidth=0.8)
+        axes.errorbar(
+            part[x], part["mean"], yerr=part["sd"], color=COLOURS[style], linestyle="", capsize=2, elinewidth=0.8
+        )
     else:
-        axes.fill_between(part[x].astype(float), part["mean"] - part["sd"], part["mean"] + part["sd"], color=COLOURS[style], alpha=0.13, linewidth=0)
+        axes.fill_between(
+            part[x].astype(float),
+            part["mean"] - part["sd"],
+            part["mean"] + part["sd"],
+            color=COLOURS[style],
+            alpha=0.13,
+            linewidth=0,
+        )
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:

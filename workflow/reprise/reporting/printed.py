@@ -9,7 +9,21 @@ from reprise.papers import Exhibit, Paper, claim_ids
 from reprise.reporting.results import read_tidy
 
 PRINTED = ["table", "dataset", "backbone", "method", "metric", "k", "group", "printed", "decimals", "source"]
-CLAIMED = ["id", "text", "kind", "dataset", "backbone", "lhs", "rhs", "metric", "k", "group", "value", "source", "printed_check"]
+CLAIMED = [
+    "id",
+    "text",
+    "kind",
+    "dataset",
+    "backbone",
+    "lhs",
+    "rhs",
+    "metric",
+    "k",
+    "group",
+    "value",
+    "source",
+    "printed_check",
+]
 SLOT = ["table", "dataset", "metric", "k", "group"]
 
 
@@ -19,12 +33,19 @@ def printed_numbers(paper: Paper) -> pd.DataFrame:
     `gap` is NaN for the reference itself and where the table does not print it.
     """
     numbers = read_tidy(paper.folder / "reported.csv", PRINTED)
-    numbers = numbers.assign(dataset=numbers["dataset"].str.lower().str.replace(" ", "-"),
-                             printed=numbers["printed"].astype(float), decimals=numbers["decimals"].astype(int))
-    reference = numbers[SLOT + ["method", "printed"]].rename(columns={"method": "reference", "printed": "reference_printed"})
+    numbers = numbers.assign(
+        dataset=numbers["dataset"].str.lower().str.replace(" ", "-"),
+        printed=numbers["printed"].astype(float),
+        decimals=numbers["decimals"].astype(int),
+    )
+    reference = numbers[SLOT + ["method", "printed"]].rename(
+        columns={"method": "reference", "printed": "reference_printed"}
+    )
     wanted = numbers.assign(reference=numbers["backbone"].map(paper.reference).fillna(""))
     merged = wanted.merge(reference, how="left", on=[*SLOT, "reference"])
-    merged["gap"] = (merged["printed"] - merged["reference_printed"]).abs().where(merged["method"] != merged["reference"], np.nan)
+    merged["gap"] = (
+        (merged["printed"] - merged["reference_printed"]).abs().where(merged["method"] != merged["reference"], np.nan)
+    )
     return merged[[*PRINTED, "gap"]]
 
 

@@ -1,4 +1,4 @@
-"""The numbers of record: what was seen, when, on which device. Committed; written only by `python -m reprise record`."""
+"""The numbers of record: what was seen, when, on which device. Only `python -m reprise record` writes them."""
 
 from __future__ import annotations
 
@@ -28,13 +28,16 @@ def read_runs(paper: str) -> pd.DataFrame:
 def newest(runs: pd.DataFrame) -> pd.DataFrame:
     """The rows of each cell's newest fingerprint: numbers of different code or settings do not add up."""
     latest = runs.sort_values("date", kind="stable").groupby(GROUP, dropna=False)["fingerprint"].transform("last")
-    return runs[runs["fingerprint"] == latest]
+    return runs[runs["fingerprint"] == latest.reindex(runs.index)]
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
     """Per cell mean, sd, seeds and `atol`, the half width of the interval that one more seed should fall into."""
     table = cells(newest(runs))
-    spread = [prediction_interval(sd, seeds) if seeds > 1 else 0.0 for sd, seeds in zip(table["sd"], table["seeds"], strict=True)]
+    spread = [
+        prediction_interval(sd, seeds) if seeds > 1 else 0.0
+        for sd, seeds in zip(table["sd"], table["seeds"], strict=True)
+    ]
     table["atol"] = pd.Series(spread, index=table.index, dtype=float).clip(lower=ATOL)
     return table[SUMMARY]
 
@@ -64,10 +67,14 @@ def add_runs(paper: str, fresh: pd.DataFrame, force: bool = False) -> tuple[int,
 def recordable(results: Results) -> pd.DataFrame:
     """The rows worth committing: all, but a sweep only in the metric that its run selects by."""
     frame = results.frame
-    chosen = {(run.method, run.reading, run.dataset): record["spec"]["training"] for run, record in results.runs.items()}
+    chosen = {
+        (run.method, run.reading, run.dataset): record["spec"]["training"] for run, record in results.runs.items()
+    }
     options = [chosen.get(key, {}) for key in zip(frame["method"], frame["reading"], frame["dataset"], strict=True)]
-    selects = [option.get("metric") == metric and option.get("k") == k
-               for option, metric, k in zip(options, frame["metric"], frame["k"], strict=True)]
+    selects = [
+        option.get("metric") == metric and option.get("k") == k
+        for option, metric, k in zip(options, frame["metric"], frame["k"], strict=True)
+    ]
     return frame[~frame["group"].str.contains(";") | pd.Series(selects, index=frame.index, dtype=bool)]
 
 
@@ -94,11 +101,17 @@ def with_record(results: Results) -> pd.DataFrame:
     """The results' frame, and from the record what has no local run; `origin` says which, with device and date."""
     config, frame = results.config, results.frame.assign(origin="")
     runs = newest(read_runs(results.paper.name))
-    selected = [config.keeps("datasets", dataset) and (not method or config.keeps("methods", method)) and
-                (not reading or config.keeps("readings", reading))
-                for dataset, method, reading in zip(runs["dataset"], runs["method"], runs["reading"], strict=True)]
+    selected = [
+        config.keeps("datasets", dataset)
+        and (not method or config.keeps("methods", method))
+        and (not reading or config.keeps("readings", reading))
+        for dataset, method, reading in zip(runs["dataset"], runs["method"], runs["reading"], strict=True)
+    ]
     local = pd.MultiIndex.from_frame(frame[GROUP])
     runs = runs[pd.Series(selected, index=runs.index, dtype=bool) & ~pd.MultiIndex.from_frame(runs[GROUP]).isin(local)]
-    origin = [", ".join(["of record", *filter(None, (device, date[:10]))]) for device, date in zip(runs["device"], runs["date"], strict=True)]
+    origin = [
+        ", ".join(["of record", *filter(None, (device, date[:10]))])
+        for device, date in zip(runs["device"], runs["date"], strict=True)
+    ]
     runs = runs.assign(origin=origin)
     return typed(pd.concat([part for part in (frame, runs) if len(part)] or [frame], ignore_index=True))

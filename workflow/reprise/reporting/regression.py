@@ -26,8 +26,10 @@ def recorded(paper: Paper, config: Config) -> pd.DataFrame:
     wanted = rows["dataset"].map(lambda key: stand_in.get(key, False) or config.regression_set == "real")
     rows = rows[wanted.astype(bool) & ~rows["metric"].isin(TIMED)]
     absent = {key: _no_data(paper, key, config) for key in rows["dataset"].unique()}
-    why = [absent[dataset] or _left_out(config, method, reading)
-           for dataset, method, reading in zip(rows["dataset"], rows["method"], rows["reading"], strict=True)]
+    why = [
+        absent[dataset] or _left_out(config, method, reading)
+        for dataset, method, reading in zip(rows["dataset"], rows["method"], rows["reading"], strict=True)
+    ]
     return rows.assign(why=why)
 
 
@@ -58,10 +60,17 @@ def check(paper: Paper, config: Config) -> pd.DataFrame:
     parts = [
         _judged(both[found & ~elsewhere].assign(tolerance=ATOL)),
         _judged(_by_cell(both[elsewhere], summary(rows))),
-        both[~found].assign(status="missing", why=[results.reason(*key) for key in both[~found][["dataset", "reading", "method"]].to_numpy(object)]),
+        both[~found].assign(
+            status="missing",
+            why=[results.reason(*key) for key in both[~found][["dataset", "reading", "method"]].to_numpy(object)],
+        ),
         skipped.assign(status="skipped"),
     ]
-    parts = [part.rename(columns={"value": "record", "value_now": "now"}).reindex(columns=COLUMNS) for part in parts if len(part)]
+    parts = [
+        part.rename(columns={"value": "record", "value_now": "now"}).reindex(columns=COLUMNS)
+        for part in parts
+        if len(part)
+    ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
 
 
@@ -75,7 +84,11 @@ def _current(paper: Paper, config: Config, rows: pd.DataFrame) -> Results:
 def _by_cell(both: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     """One row a cell: our mean over the seeds at hand against the record's, with the record's `atol`."""
     both = both.assign(why="recorded on " + _machine(both, "") + ", now on " + _machine(both, "_now"))
-    now = both.groupby(CELL, dropna=False, sort=False).agg(value_now=("value_now", "mean"), why=("why", "last")).reset_index()
+    now = (
+        both.groupby(CELL, dropna=False, sort=False)
+        .agg(value_now=("value_now", "mean"), why=("why", "last"))
+        .reset_index()
+    )
     merged = now.merge(cells, on=CELL)
     return merged.rename(columns={"mean": "value", "atol": "tolerance"})
 
@@ -99,7 +112,10 @@ def _no_data(paper: Paper, key: str, config: Config) -> str:
     reason = not_prepared(paper, key, config)
     if reason or entry.stand_in:
         return reason or ""
-    places = Path(config.results, paper.name, key, "data", "stats.json"), Path(config.resources, "raw", str(entry.source))
+    places = (
+        Path(config.results, paper.name, key, "data", "stats.json"),
+        Path(config.resources, "raw", str(entry.source)),
+    )
     return "" if any(place.exists() for place in places) else "data not present"
 
 
@@ -111,7 +127,7 @@ def _left_out(config: Config, method: str, reading: str) -> str:
 
 
 def report(checked: pd.DataFrame, rows: int) -> str:
-    """Write what moved or is missing as a table of at most `rows` rows a kind, then the counts and why rows were skipped."""
+    """Write what moved or is missing, at most `rows` rows a kind, then the counts and why rows were skipped."""
     lines = []
     for status, heading in (("moved", "moved beyond tolerance"), ("missing", "on record, but no run at hand")):
         found = checked[checked["status"] == status]
@@ -119,23 +135,35 @@ def report(checked: pd.DataFrame, rows: int) -> str:
             lines += [f"{len(found)} {heading}:", _listing(found, status).head(rows).to_string(index=False), ""]
             lines += [f"... and {len(found) - rows} more", ""] if len(found) > rows else []
     skipped = checked[checked["status"] == "skipped"]
-    lines += [f"skipped {count} rows of {dataset}: {why}" for (dataset, why), count in skipped.groupby(["dataset", "why"]).size().items()]
+    lines += [
+        f"skipped {count} rows of {dataset}: {why}"
+        for (dataset, why), count in skipped.groupby(["dataset", "why"]).size().items()
+    ]
     done = checked["status"].isin(["same", "moved"])
     loose = int((done & (checked["why"].fillna("") != "")).sum())
     counts = checked["status"].value_counts()
-    lines.append(f"checked {int(done.sum())} ({int(counts.get('same', 0))} hold, {int(counts.get('moved', 0))} moved"
-                 + (f"; {loose} cells against the seeds' spread, made on another device" if loose else "")
-                 + f"), missing {int(counts.get('missing', 0))}, skipped {len(skipped)}")
+    lines.append(
+        f"checked {int(done.sum())} ({int(counts.get('same', 0))} hold, {int(counts.get('moved', 0))} moved"
+        + (f"; {loose} cells against the seeds' spread, made on another device" if loose else "")
+        + f"), missing {int(counts.get('missing', 0))}, skipped {len(skipped)}"
+    )
     return "\n".join(lines)
 
 
 def _listing(found: pd.DataFrame, status: str) -> pd.DataFrame:
     """The rows of one status as short columns: the cell in words, then the numbers."""
-    names = [metric_label(metric, k) + (f" [{group}]" if group else "") for metric, k, group in found[MEASURED].to_numpy(object).tolist()]
+    names = [
+        metric_label(metric, k) + (f" [{group}]" if group else "")
+        for metric, k, group in found[MEASURED].to_numpy(object).tolist()
+    ]
     seed = found["seed"].map(lambda value: "" if missing(value) else int(value))
     table = found[["dataset", "reading", "method"]].assign(seed=seed, metric=names)
     if status == "missing":
         return table[["dataset", "reading", "method", "seed"]].assign(why=found["why"]).drop_duplicates()
     for name in ("record", "now"):
         table[name] = found[name].map("{:.6f}".format)
-    return table.assign(difference=found["difference"].map("{:+.2e}".format), tolerance=found["tolerance"].map("{:.0e}".format), why=found["why"].fillna(""))
+    return table.assign(
+        difference=found["difference"].map("{:+.2e}".format),
+        tolerance=found["tolerance"].map("{:.0e}".format),
+        why=found["why"].fillna(""),
+    )

@@ -12,8 +12,21 @@ from reprise.reporting import wording
 from reprise.reporting.tables import Block, Entry, Sheet
 
 TEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "†": r"$\dagger$", "–": "--", "<": "$<$", ">": "$>$",
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "†": r"$\dagger$",
+    "–": "--",
+    "<": "$<$",
+    ">": "$>$",
 }
 
 
@@ -29,7 +42,13 @@ def markdown(sheet: Sheet) -> str:
         lines += [f"**{block.title}**", ""] if block.title else []
         lines += [block.remark, ""] if block.remark else []
         if block.rows:
-            lines += [*markdown_table(["", *_flat_heads(block)], [[label, *map(_markdown_entry, entries)] for label, entries in block.rows]), ""]
+            lines += [
+                *markdown_table(
+                    ["", *_flat_heads(block)],
+                    [[label, *map(_markdown_entry, entries)] for label, entries in block.rows],
+                ),
+                "",
+            ]
     lines += [f"[{number}] {note}  " for number, note in enumerate(sheet.notes, 1)]
     lines += ["", *(f"{remark}  " for remark in sheet.remarks)]
     return "\n".join(lines).rstrip() + "\n"
@@ -37,6 +56,7 @@ def markdown(sheet: Sheet) -> str:
 
 def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """The lines of one Markdown table; the first column left, the others right."""
+
     def line(parts: Sequence[str]) -> str:
         return "| " + " | ".join(str(part).replace("|", "\\|").replace("\n", " ") for part in parts) + " |"
 
@@ -56,8 +76,14 @@ def _flat_heads(block: Block) -> list[str]:
 
 def tex(sheet: Sheet) -> str:
     """Render a sheet as a `table*` with one booktabs tabular a block; `\\usepackage{booktabs}` is all it needs."""
-    lines = [r"% needs \usepackage{booktabs}", r"\begin{table*}", r"\centering", r"\small", rf"\caption{{{tex_escape(sheet.title)}}}",
-             rf"\label{{tab:{sheet.name}}}"]
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table*}",
+        r"\centering",
+        r"\small",
+        rf"\caption{{{tex_escape(sheet.title)}}}",
+        rf"\label{{tab:{sheet.name}}}",
+    ]
     for block in sheet.blocks:
         said = ": ".join(filter(None, (block.title, block.remark)))
         lines += [rf"\par\medskip\textbf{{{tex_escape(said)}}}\par"] if said else []
@@ -70,9 +96,20 @@ def tex(sheet: Sheet) -> str:
 def _tex_block(block: Block) -> list[str]:
     heads = "".join(rf" & \multicolumn{{{width}}}{{c}}{{{tex_escape(text)}}}" for text, width in block.heads)
     columns = "".join(f" & {tex_escape(text)}" for text in block.columns)
-    rows = [tex_escape(label) + "".join(f" & {_tex_entry(entry)}" for entry in entries) + r" \\" for label, entries in block.rows]
-    return [rf"\begin{{tabular}}{{l{'r' * len(block.columns)}}}", r"\toprule", heads.strip() + r" \\", columns.strip() + r" \\",
-            r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
+    rows = [
+        tex_escape(label) + "".join(f" & {_tex_entry(entry)}" for entry in entries) + r" \\"
+        for label, entries in block.rows
+    ]
+    return [
+        rf"\begin{{tabular}}{{l{'r' * len(block.columns)}}}",
+        r"\toprule",
+        heads.strip() + r" \\",
+        columns.strip() + r" \\",
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
 
 
 def _tex_entry(entry: Entry) -> str:
@@ -84,8 +121,13 @@ def _tex_entry(entry: Entry) -> str:
 @functools.cache
 def templates() -> jinja2.Environment:
     """The Jinja environment of the pages: autoescape on, an undefined name is an error."""
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
-                                     undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     for name in ("number", "interval", "p_value", "duration", "size"):
         environment.filters[name] = getattr(wording, name)
     environment.globals["symbols"] = wording.SYMBOLS

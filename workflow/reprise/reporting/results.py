@@ -50,36 +50,54 @@ class Results:
         entry, row = self.paper.datasets.get(dataset), self.paper.methods.get(method)
         if method and row is None:
             return "not built yet"
-        why = (entry and entry.not_run) or (row and row.not_run)
-        if why:
-            return why
-        for key, name in (("datasets", dataset), ("methods", method), ("readings", reading)):
+        if entry and entry.not_run:
+            return entry.not_run
+        if not self.config.keeps("datasets", dataset):
+            return self._left_out("datasets")
+        if row and row.not_run:
+            return row.not_run
+        for key, name in (("methods", method), ("readings", reading)):
             if name and not self.config.keeps(key, name):
-                return f"left out by {key}={','.join(getattr(self.config, key))}"
-        found = (why for run, why in self.absent.items() if (run.dataset, run.reading, run.method) == (dataset, reading, method))
+                return self._left_out(key)
+        found = (
+            why
+            for run, why in self.absent.items()
+            if (run.dataset, run.reading, run.method) == (dataset, reading, method)
+        )
         return next(found, "not prepared" if not method else "no exhibit that was selected needs it")
+
+    def _left_out(self, key: str) -> str:
+        return f"left out by {key}={','.join(getattr(self.config, key))}"
 
     def seeds(self, dataset: str, reading: str, method: str, variant: str = "main") -> list[Run]:
         """The finished runs of one method, in order of their seeds."""
         wanted = (dataset, reading, method, variant)
-        return sorted((run for run in self.runs if (run.dataset, run.reading, run.method, run.variant) == wanted),
-                      key=lambda run: run.seed)
+        return sorted(
+            (run for run in self.runs if (run.dataset, run.reading, run.method, run.variant) == wanted),
+            key=lambda run: run.seed,
+        )
 
-    def users(self, dataset: str, reading: str, method: str, metric: str, k: int, variant: str = "main") -> pd.DataFrame:
+    def users(
+        self, dataset: str, reading: str, method: str, metric: str, k: int, variant: str = "main"
+    ) -> pd.DataFrame:
         """Per-user values [users x seeds] on the selected list, indexed by user; empty without a finished run."""
         column = f"{metric}@{k}"
-        return pd.DataFrame({run.seed: _users(self._list(run))[column] for run in self.seeds(dataset, reading, method, variant)})
+        return pd.DataFrame(
+            {run.seed: _users(self._list(run))[column] for run in self.seeds(dataset, reading, method, variant)}
+        )
 
     def selects_on_test(self, dataset: str, reading: str, method: str) -> bool:
         """Say whether the test set chose any of a method's finished runs, so that no p-value may be given."""
-        return any(self.runs[run]["spec"]["training"]["select_on"] == "test" for run in self.seeds(dataset, reading, method))
+        return any(
+            self.runs[run]["spec"]["training"]["select_on"] == "test" for run in self.seeds(dataset, reading, method)
+        )
 
     def _list(self, run: Run) -> Path:
         return Path(self.config.results, run.folder, self.runs[run]["selected"]["list"])
 
 
 def load_results(paper: Paper, config: Config) -> Results:
-    """Read the finished runs of `paper` that `config` selects. A run of other code or settings is stale and not used."""
+    """Read the finished runs of `paper` that `config` selects; one of other code or settings is stale and not used."""
     runs, absent, parts = {}, {}, [_statistics(paper, config)]
     for planned in plan(paper, paper.exhibits, config):
         folder = Path(config.results, planned.run.folder)
@@ -97,10 +115,12 @@ def load_results(paper: Paper, config: Config) -> Results:
 
 
 def cells(frame: pd.DataFrame) -> pd.DataFrame:
-    """Summarise runs over seeds: per cell `mean`, `sd` (ddof 1), `seeds`, `values` (in order of seed) and provenance."""
+    """Summarise over seeds: per cell `mean`, `sd` (ddof 1), `seeds`, `values` (in order of seed) and provenance."""
     named = {name: (name, "last") for name in (*PROVENANCE, "origin") if name in frame}
     grouped = frame.sort_values(["seed", "date"], kind="stable").groupby(CELL, dropna=False, sort=False)
-    return grouped.agg(mean=("value", "mean"), sd=("value", "std"), seeds=("value", "size"), values=("value", tuple), **named).reset_index()
+    return grouped.agg(
+        mean=("value", "mean"), sd=("value", "std"), seeds=("value", "size"), values=("value", tuple), **named
+    ).reset_index()
 
 
 def typed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -136,7 +156,9 @@ def _read_text(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
     except FileNotFoundError:
-        raise RepriseError(str(path), expected="a CSV file", found="no such file", fix="delete the run's folder and run it again") from None
+        raise RepriseError(
+            str(path), expected="a CSV file", found="no such file", fix="delete the run's folder and run it again"
+        ) from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise RepriseError(str(path), expected="a CSV file", found=str(error)) from None
 
@@ -168,8 +190,12 @@ def _measured(run: Run, record: dict[str, Any], folder: Path) -> pd.DataFrame:
     parts.append(pd.DataFrame({"metric": COSTS, "value": [cost[name] for name in COSTS]}))
     frame = pd.concat(parts, ignore_index=True).reindex(columns=[*MEASURED, "value"])
     known = {name: getattr(run, name) for name in RUN} | {
-        "device": record["device"], "threads": record["threads"], "data": record["data"]["status"],
-        "fingerprint": record["cell"], "commit": record["commit"], "date": record["date"],
+        "device": record["device"],
+        "threads": record["threads"],
+        "data": record["data"]["status"],
+        "fingerprint": record["cell"],
+        "commit": record["commit"],
+        "date": record["date"],
     }
     return frame.assign(**known)[COLUMNS + PROVENANCE]
 
@@ -178,7 +204,10 @@ def _sweep(path: Path) -> pd.DataFrame:
     """Rows of a sweep over one inference setting, its points in the group: `c=12;own_epoch;test`."""
     sweep = _read_text(path)
     (setting,) = set(sweep.columns) - {"split", "curve", "epoch", "metric", "k", "value"}
-    group = [f"{setting}={float(point):g};{curve};{split}" for point, curve, split in zip(sweep[setting], sweep["curve"], sweep["split"], strict=True)]
+    group = [
+        f"{setting}={float(point):g};{curve};{split}"
+        for point, curve, split in zip(sweep[setting], sweep["curve"], sweep["split"], strict=True)
+    ]
     return sweep.assign(group=group)[[*MEASURED, "value"]]
 
 

@@ -1,4 +1,4 @@
-"""The scorecard: for every paper, what was printed, what came out, and the verdict; one page that needs nothing else."""
+"""What the scorecard says of a paper: what was printed, what came out, the verdict, the cost, the way back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from reprise.config import Config
 from reprise.papers import Paper
-from reprise.reporting import rendering, wording
+from reprise.reporting import wording
 from reprise.reporting.claim_rows import COLUMNS as CLAIM_COLUMNS
 from reprise.reporting.pairs import read_pairs
 from reprise.reporting.plots import METADATA, STYLE, draw
@@ -76,64 +76,46 @@ def section(paper: Paper, config: Config) -> Section:
     )
 
 
-def html(sections: list[Section]) -> str:
-    """Render the page: styles and figures inside, no script, nothing fetched."""
-    return rendering.templates().get_template("scorecard.html.j2").render(
-        sections=sections, number_words=NUMBER_WORDS, claim_words=CLAIM_WORDS)
-
-
-def markdown(sections: list[Section]) -> str:
-    """Render the same as Markdown, for a terminal or a pull request; figures are left to the page."""
-    lines = ["# Scorecard", ""]
-    for one in sections:
-        lines += [f"## {one.paper.title}", "", f"{one.paper.authors}. {one.paper.venue}. <{one.paper.url}>", ""]
-        lines += [f"- **{name}**: {reading.about}" for name, reading in one.paper.readings.items()] + [""]
-        lines += [*_count_lines("Printed numbers", one.counts, NUMBER_WORDS), *_count_lines("Claims", one.claim_counts, CLAIM_WORDS)]
-        for sheet in one.sheets:
-            lines += [rendering.markdown(sheet), ""]
-        lines += ["### Verdicts", "", *rendering.markdown_table(
-            ["cell", "reading", "printed", "ours", "seeds", "deviation", "verdict", "cause", "data", "cost", "command"],
-            [[row["cell"], row["reading"], row["printed"], row["ours"], row["seeds"], row["deviation"], _marked(row["verdict"]),
-              row["reason"], row["data"], row["cost"], f"`{row['command']}`"] for row in one.numbers]), ""]
-        lines += [f"- {count} numbers not run: {reason}" for reason, count in one.not_run] + [""]
-        lines += ["### Claims", "", *rendering.markdown_table(
-            ["claim", "reading", "verdict", "effect", "interval", "effect ratio", "note"],
-            [[f"{row['id']} {row['text']}", row["reading"], _marked(row["verdict"]), wording.number(row["effect"]),
-              wording.interval(row["low"], row["high"]), wording.number(row["effect_ratio"], 2), row["reason"]] for row in one.claims]), ""]
-        lines += [f"- {count} claims not run: {reason}" for reason, count in one.claims_not_run] + [""]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _marked(verdict: str) -> str:
-    return f"{wording.SYMBOLS[verdict]} {verdict}"
-
-
-def _count_lines(title: str, counts: dict[str, dict[str, int]], words: tuple[str, ...]) -> list[str]:
-    rows = [[reading, *(str(count[word]) for word in words)] for reading, count in counts.items()]
-    return [f"{title}:", "", *rendering.markdown_table(["reading", *map(_marked, words)], rows), ""]
-
-
 def _counts(rows: pd.DataFrame, paper: Paper, words: tuple[str, ...]) -> dict[str, dict[str, int]]:
-    return {reading: {word: int(((rows["reading"] == reading) & (rows["verdict"] == word)).sum()) for word in words} for reading in paper.readings}
+    return {
+        reading: {word: int(((rows["reading"] == reading) & (rows["verdict"] == word)).sum()) for word in words}
+        for reading in paper.readings
+    }
 
 
 def _reasons(rows: pd.DataFrame) -> list[tuple[str, int]]:
     """Why rows were not run, the most frequent reason first, with their number over both readings."""
-    return [(str(reason), int(count)) for reason, count in rows[rows["verdict"] == "not run"]["reason"].value_counts().items()]
+    return [
+        (str(reason), int(count))
+        for reason, count in rows[rows["verdict"] == "not run"]["reason"].value_counts().items()
+    ]
 
 
 def _claims(paper: Paper, folder: Path) -> pd.DataFrame:
     """The claims' verdicts: those of the runs at hand, else those of record, with the claim's text."""
     local, recorded = (read_tidy(path, CLAIM_COLUMNS) for path in (folder / "claims.csv", recorded_claims(paper.name)))
-    recorded = recorded[recorded["verdict"] != "not run"].assign(reason=recorded["reason"].map(lambda reason: "; ".join(filter(None, ("of record", reason)))))
+    recorded = recorded[recorded["verdict"] != "not run"].assign(
+        reason=recorded["reason"].map(lambda reason: "; ".join(filter(None, ("of record", reason))))
+    )
     key = ["id", "reading"]
-    missing = pd.DataFrame([(claim, reading, "not run", "claims were not compared: run `compare` first")
-                            for claim in printed_claims(paper)["id"] for reading in paper.readings], columns=[*key, "verdict", "reason"])
+    missing = pd.DataFrame(
+        [
+            (claim, reading, "not run", "claims were not compared: run `compare` first")
+            for claim in printed_claims(paper)["id"]
+            for reading in paper.readings
+        ],
+        columns=[*key, "verdict", "reason"],
+    )
     # The first of equals stays: a local verdict, then one of record, then the local `not run` with its reason.
     ran = local["verdict"] != "not run"
-    every = pd.concat([part for part in (local[ran], recorded, local[~ran], missing) if len(part)], ignore_index=True).drop_duplicates(key)
-    return every.drop(columns="kind", errors="ignore").merge(printed_claims(paper)[["id", "text", "kind"]], on="id").sort_values(
-        "verdict", key=lambda verdicts: verdicts.map(CLAIM_WORDS.index), kind="stable")
+    every = pd.concat(
+        [part for part in (local[ran], recorded, local[~ran], missing) if len(part)], ignore_index=True
+    ).drop_duplicates(key)
+    return (
+        every.drop(columns="kind", errors="ignore")
+        .merge(printed_claims(paper)[["id", "text", "kind"]], on="id")
+        .sort_values("verdict", key=lambda verdicts: verdicts.map(CLAIM_WORDS.index), kind="stable")
+    )
 
 
 def _labelled(paper: Paper, rows: pd.DataFrame) -> pd.DataFrame:
@@ -145,30 +127,45 @@ def _labelled(paper: Paper, rows: pd.DataFrame) -> pd.DataFrame:
 def _numbers(paper: Paper, numbers: pd.DataFrame, runs: pd.DataFrame) -> list[dict]:
     """The printed numbers that have one of ours, as texts. A statistic is the same in every reading and shown once."""
     statistic = numbers["metric"].isin(STATISTICS)
-    rows = numbers[(numbers["verdict"] != "not run") & (~statistic | (numbers["reading"] == next(iter(paper.readings))))]
+    rows = numbers[
+        (numbers["verdict"] != "not run") & (~statistic | (numbers["reading"] == next(iter(paper.readings))))
+    ]
     rows = _labelled(paper, rows).merge(runs[[*RUN, "cost"]], how="left", on=RUN)
     shown = []
     for row in rows.to_dict("records"):
         decimals = int(row["decimals"])
-        cell = " · ".join(filter(None, (f"Table {row['table']}", row["dataset_label"], row["method"], row["metric_label"])))
-        shown.append({
-            "cell": cell, "reading": row["reading"] if row["method"] else "all", "printed": wording.number(row["printed"], decimals),
-            "ours": wording.mean_sd(row["mean"], row["sd"], wording.ours_decimals(decimals)), "seeds": str(row["seeds"]) if row["method"] else "",
-            "deviation": wording.percent(row["deviation"]), "verdict": row["verdict"], "reason": row["reason"],
-            "data": ", ".join(filter(None, (row["data"], row["origin"]))), "cost": "" if wording.missing(row["cost"]) else row["cost"],
-            "command": row["command"],
-        })
+        cell = " · ".join(
+            filter(None, (f"Table {row['table']}", row["dataset_label"], row["method"], row["metric_label"]))
+        )
+        shown.append(
+            {
+                "cell": cell,
+                "reading": row["reading"] if row["method"] else "all",
+                "printed": wording.number(row["printed"], decimals),
+                "ours": wording.mean_sd(row["mean"], row["sd"], wording.ours_decimals(decimals)),
+                "seeds": str(row["seeds"]) if row["method"] else "",
+                "deviation": wording.percent(row["deviation"]),
+                "verdict": row["verdict"],
+                "reason": row["reason"],
+                "data": ", ".join(filter(None, (row["data"], row["origin"]))),
+                "cost": "" if wording.missing(row["cost"]) else row["cost"],
+                "command": row["command"],
+            }
+        )
     return shown
 
 
 def _runs(paper: Paper, frame: pd.DataFrame) -> pd.DataFrame:
-    """What the runs of each method took, a mean over seeds: wall time, epochs, steps, peak memory, device, data status."""
+    """What the runs of each method took, a mean over seeds: wall time, epochs, steps, peak memory, and on what."""
     costs = cells(frame[frame["metric"].isin(COSTS) & (frame["variant"] == "main")])
     keys = [*RUN, "seeds", "device", "data", "origin"]
     wide = costs.pivot_table(index=keys, columns="metric", values="mean", sort=False, observed=True).reset_index()
     wide = wide.reindex(columns=[*keys, *COSTS])
     parts = zip(wide["wall_s"].map(wording.duration), wide["device"], wide["peak_bytes"].map(wording.size), strict=True)
-    return wide.assign(cost=[", ".join(filter(None, part)) for part in parts], label=wide["dataset"].map({key: entry.label for key, entry in paper.datasets.items()}))
+    return wide.assign(
+        cost=[", ".join(filter(None, part)) for part in parts],
+        label=wide["dataset"].map({key: entry.label for key, entry in paper.datasets.items()}),
+    )
 
 
 def _picture(name: str, results: Results, frame: pd.DataFrame) -> Picture:
@@ -177,4 +174,6 @@ def _picture(name: str, results: Results, frame: pd.DataFrame) -> Picture:
     with matplotlib.rc_context(STYLE), io.BytesIO() as buffer:
         figure.savefig(buffer, format="svg", metadata=METADATA["svg"])
         encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return Picture(f"{name.replace('figure', 'Figure ')}. {exhibit.title}", exhibit.caption, f"data:image/svg+xml;base64,{encoded}")
+    return Picture(
+        f"{name.replace('figure', 'Figure ')}. {exhibit.title}", exhibit.caption, f"data:image/svg+xml;base64,{encoded}"
+    )

@@ -14,7 +14,23 @@ from reprise.reporting.results import Results, cells
 from reprise.reporting.wording import mean_sd, metric_label, missing, number, ours_decimals, seeds_text
 from reprise.selection import datasets_of
 
-COLUMNS = ["dataset", "backbone", "method", "metric", "k", "reading", "printed", "mean", "sd", "seeds", "best", "mark", "origin", "data", "reason"]
+COLUMNS = [
+    "dataset",
+    "backbone",
+    "method",
+    "metric",
+    "k",
+    "reading",
+    "printed",
+    "mean",
+    "sd",
+    "seeds",
+    "best",
+    "mark",
+    "origin",
+    "data",
+    "reason",
+]
 LEVEL = 0.05
 BETTER, WORSE = "*", "†"
 MARKS = {
@@ -58,7 +74,7 @@ class Sheet:
 def table_frame(name: str, results: Results, frame: pd.DataFrame, significance: pd.DataFrame) -> pd.DataFrame:
     """Build a table: a row a cell and reading, in the paper's order, with the printed number beside ours.
 
-    `frame` is the results' own, or that with the record's rows (`origin` then says so). A statistic has the reading ``""``.
+    `frame` is the results' own, or that with the record's rows (`origin` then says so). A statistic has no reading.
     """
     paper, exhibit = results.paper, results.paper.exhibits[name]
     keys = ["dataset", "method", "metric", "k", "reading"]
@@ -68,13 +84,22 @@ def table_frame(name: str, results: Results, frame: pd.DataFrame, significance: 
     ours = cells(frame[frame["group"] == ""])
     ours = ours[ours["variant"].isin(["main", ""])]
     table = grid.merge(printed[[*keys[:-1], "printed", "decimals"]], how="left", on=keys[:-1])
-    table = table.merge(ours[[*keys, "mean", "sd", "seeds", "data", *(["origin"] if "origin" in ours else [])]], how="left", on=keys)
+    table = table.merge(
+        ours[[*keys, "mean", "sd", "seeds", "data", *(["origin"] if "origin" in ours else [])]], how="left", on=keys
+    )
     table = table.merge(_marks(paper, name, significance), how="left", on=keys)
     table["backbone"] = table["method"].map(lambda method: paper.methods[method].backbone if method else "")
-    table["best"] = table["mean"].notna() & (table["method"] != "") & (
-        table["mean"] == table.groupby(["dataset", "metric", "k", "reading"], dropna=False)["mean"].transform("max"))
-    table["reason"] = [results.reason(dataset, reading, method) if missing(mean) else ""
-                       for dataset, reading, method, mean in zip(table["dataset"], table["reading"], table["method"], table["mean"], strict=True)]
+    table["best"] = (
+        table["mean"].notna()
+        & (table["method"] != "")
+        & (table["mean"] == table.groupby(["dataset", "metric", "k", "reading"], dropna=False)["mean"].transform("max"))
+    )
+    table["reason"] = [
+        results.reason(dataset, reading, method) if missing(mean) else ""
+        for dataset, reading, method, mean in zip(
+            table["dataset"], table["reading"], table["method"], table["mean"], strict=True
+        )
+    ]
     for column in ("mark", "origin", "data"):
         table[column] = table[column].fillna("") if column in table else ""
     return table[[*COLUMNS, "decimals"]]
@@ -105,7 +130,7 @@ def _marks(paper: Paper, name: str, significance: pd.DataFrame) -> pd.DataFrame:
 
 
 def lay_out(name: str, paper: Paper, table: pd.DataFrame) -> Sheet:
-    """Lay a table's frame out for reading: a block a data set, `paper` and our readings side by side under each metric."""
+    """Lay a table's frame out for reading: a block a data set, the paper and our readings side by side."""
     exhibit = paper.exhibits[name]
     notes: list[str] = []
 
@@ -117,9 +142,17 @@ def lay_out(name: str, paper: Paper, table: pd.DataFrame) -> Sheet:
     if exhibit.kind == "statistics":
         blocks = [_block(table, "dataset", "", lambda key: paper.datasets[key].label, note)]
     else:
-        blocks = [_block(part, "method", _title(paper, str(key), part), str, note) for key, part in table.groupby("dataset", sort=False)]
-    return Sheet(name, exhibit.title, blocks, [f"not run: {reason}" if reason[:9] != "of record" else reason for reason in notes],
-                 _remarks(table))
+        blocks = [
+            _block(part, "method", _title(paper, str(key), part), str, note)
+            for key, part in table.groupby("dataset", sort=False)
+        ]
+    return Sheet(
+        name,
+        exhibit.title,
+        blocks,
+        [f"not run: {reason}" if reason[:9] != "of record" else reason for reason in notes],
+        _remarks(table),
+    )
 
 
 def _title(paper: Paper, dataset: str, part: pd.DataFrame) -> str:
@@ -166,8 +199,12 @@ def _ours(record: dict, note: Callable[[str], int]) -> Entry:
     decimals = 4 if missing(record["decimals"]) else ours_decimals(int(record["decimals"]))
     if missing(record["decimals"]) and not record["method"]:
         decimals = 0 if float(record["mean"]).is_integer() else 6
-    return Entry(mean_sd(record["mean"], record["sd"], decimals), bool(record["best"]), record["mark"],
-                 note(record["origin"]) if record["origin"] else None)
+    return Entry(
+        mean_sd(record["mean"], record["sd"], decimals),
+        bool(record["best"]),
+        record["mark"],
+        note(record["origin"]) if record["origin"] else None,
+    )
 
 
 def _remarks(table: pd.DataFrame) -> list[str]:
@@ -175,7 +212,10 @@ def _remarks(table: pd.DataFrame) -> list[str]:
     ran = table[table["mean"].notna() & (table["method"] != "")]
     if ran.empty:
         return []
-    said = [f"Ours: mean ± standard deviation over {seeds_text([int(count) for count in ran['seeds']])}; bold is the best of its column."]
-    said += [f"{mark} {meaning} (Welch over seeds, Holm-adjusted p < {LEVEL:g}, and the interval over seeds and users excludes 0)."
-             for mark, meaning in MARKS.items() if (ran["mark"] == mark).any()]
+    said = [f"Ours: mean ± standard deviation over {seeds_text(ran['seeds'])}; bold is the best of its column."]
+    said += [
+        f"{mark} {meaning} (Welch over seeds, Holm-adjusted p < {LEVEL:g}; interval over seeds and users without 0)."
+        for mark, meaning in MARKS.items()
+        if (ran["mark"] == mark).any()
+    ]
     return said + ["A reading that selects on the test set carries no significance marks."]

@@ -15,8 +15,24 @@ from reprise.reporting.results import STATISTICS, Results, cells
 from reprise.reporting.verdicts import Circumstances, judge_number
 from reprise.reporting.wording import missing
 
-COLUMNS = ["table", "reading", "dataset", "backbone", "method", "metric", "k", "group", "printed", "mean", "sd", "seeds",
-           "deviation", "verdict", "reason", "command"]
+COLUMNS = [
+    "table",
+    "reading",
+    "dataset",
+    "backbone",
+    "method",
+    "metric",
+    "k",
+    "group",
+    "printed",
+    "mean",
+    "sd",
+    "seeds",
+    "deviation",
+    "verdict",
+    "reason",
+    "command",
+]
 ORDER = ["table", "dataset", "reading", "metric", "k", "group", "tau_b", "n", "low", "high"]
 SLOT = ["dataset", "method", "metric", "k", "group"]
 
@@ -47,16 +63,30 @@ def _judged(results: Results, reading: str, record: dict) -> dict:
     exhibit = f"table{record['table']}"
     dataset, method = record["dataset"], record["method"]
     values = () if exhibit not in paper.exhibits or missing(record["mean"]) else record["values"]
-    reason = results.reason(dataset, "" if exact else reading, method) if exhibit in paper.exhibits else f"Table {record['table']} is not built yet"
+    reason = (
+        results.reason(dataset, "" if exact else reading, method)
+        if exhibit in paper.exhibits
+        else f"Table {record['table']} is not built yet"
+    )
     cause = Circumstances(
         data="official" if missing(record["data"]) else record["data"],
         protocol="" if exact else departure(paper, dataset, reading, method) if values else "",
         users_error=_users_error(results, dataset, reading, method, record) if values and not exact else 0.0,
         missing=reason,
     )
-    verdict = judge_number(record["printed"], int(record["decimals"]), values, None if missing(record["gap"]) else record["gap"], cause, exact)
+    verdict = judge_number(
+        record["printed"],
+        int(record["decimals"]),
+        values,
+        None if missing(record["gap"]) else record["gap"],
+        cause,
+        exact,
+    )
     command = remake(paper.name, exhibit, results.config, dataset, reading, method) if exhibit in paper.exhibits else ""
-    known = {name: record[name] for name in ("table", "dataset", "backbone", "method", "metric", "k", "group", "printed", "decimals")}
+    known = {
+        name: record[name]
+        for name in ("table", "dataset", "backbone", "method", "metric", "k", "group", "printed", "decimals")
+    }
     told = {name: "" if missing(record.get(name)) else record[name] for name in ("data", "origin")}
     return {**known, **verdict._asdict(), **told, "reading": reading, "command": command}
 
@@ -67,7 +97,12 @@ def departure(paper: Paper, dataset: str, reading: str, method: str) -> str:
     if reading == original:
         return ""
     base, here = (resolve(paper, dataset, name, method) for name in (original, reading))
-    changed = [f"{key}={here[part][key]} for {base[part].get(key)}" for part in here for key in here[part] if here[part][key] != base[part].get(key)]
+    changed = [
+        f"{key}={here[part][key]} for {base[part].get(key)}"
+        for part in here
+        for key in here[part]
+        if here[part][key] != base[part].get(key)
+    ]
     return "; ".join(changed)
 
 
@@ -103,7 +138,9 @@ def orders(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
     printed = printed_numbers(results.paper)
     printed = printed[printed["method"] != ""]
     rows = []
-    for (table, dataset, metric, k, group), part in printed.groupby(["table", "dataset", "metric", "k", "group"], sort=False, dropna=False):
+    for (table, dataset, metric, k, group), part in printed.groupby(
+        ["table", "dataset", "metric", "k", "group"], sort=False, dropna=False
+    ):
         for reading in results.paper.readings:
             runs = [values.get((reading, dataset, method, metric, str(k), group), ()) for method in part["method"]]
             if sum(map(bool, runs)) >= 2 and f"table{table}" in results.paper.exhibits:

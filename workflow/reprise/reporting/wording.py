@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import pandas as pd
 
 LABELS = {"hr": "HR", "ndcg": "NDCG", "mrr": "MRR"}
 SYMBOLS = {
-    "reproduced": "✓", "close": "≈", "off (high)": "▲", "off (low)": "▼", "unresolved": "?", "not run": "–",
-    "holds": "✓", "contradicted": "✗", "undecided": "?",
+    "reproduced": "✓",
+    "close": "≈",
+    "off (high)": "▲",
+    "off (low)": "▼",
+    "unresolved": "?",
+    "not run": "–",
+    "holds": "✓",
+    "contradicted": "✗",
+    "undecided": "?",
 }
 
 
@@ -72,7 +80,8 @@ def size(count: float) -> str:
     return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
 
 
-def seeds_text(counts: list[int]) -> str:
+def seeds_text(counts: Iterable[int]) -> str:
     """Write how many seeds stand behind several cells: `3 seeds`, `1 to 5 seeds`."""
+    counts = [int(count) for count in counts]
     low, high = min(counts), max(counts)
     return f"{high} seed{'s' if high > 1 else ''}" if low == high else f"{low} to {high} seeds"

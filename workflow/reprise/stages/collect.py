@@ -19,13 +19,21 @@ logger = logging.getLogger("reprise")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    """Name the paper."""
     parser.add_argument("paper")
 
 
 def main(args: argparse.Namespace, config: Config) -> None:
+    """Collect it."""
     results = load_results(load_paper(args.paper), config)
     folder = Path(config.results, args.paper)
     write_csv(folder / "metrics.csv", results.metrics)
     significance = compare_pairs(results)
     write_csv(folder / "significance.csv", significance)
-    logger.info("collect %s: %d runs, %d not run, %d comparisons", args.paper, len(results.runs), len(results.absent), len(significance))
+    logger.info(
+        "collect %s: %d runs, %d not run, %d comparisons",
+        args.paper,
+        len(results.runs),
+        len(results.absent),
+        len(significance),
+    )

@@ -1,7 +1,7 @@
 """Say, number by number and claim by claim, what reproduced.
 
-Writes results/<paper>/verdict.csv (every printed number in every reading), claims.csv (every claim in every reading) and
-order.csv (how well the printed order of the methods holds). What was not run says so, and why.
+Writes results/<paper>/verdict.csv (every printed number in every reading), claims.csv (every claim in every reading)
+and order.csv (how well the printed order of the methods holds). What was not run says so, and why.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ logger = logging.getLogger("reprise")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    """Name the paper."""
     parser.add_argument("paper")
 
 
 def main(args: argparse.Namespace, config: Config) -> None:
+    """Judge it."""
     results = load_results(load_paper(args.paper), config)
     folder = Path(config.results, args.paper)
     numbers, claims = judged(results, results.frame), judged_claims(results)

@@ -20,14 +20,18 @@ logger = logging.getLogger("reprise")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    """Name the figure."""
     parser.add_argument("paper")
     parser.add_argument("figure", help="as paper.yaml names it: figure7")
 
 
 def main(args: argparse.Namespace, config: Config) -> None:
+    """Draw it."""
     paper = load_paper(args.paper)
     if args.figure not in paper.figures:
-        raise RepriseError(f"plot {args.paper} {args.figure}", expected="one of " + ", ".join(paper.figures), found=args.figure)
+        raise RepriseError(
+            f"plot {args.paper} {args.figure}", expected="one of " + ", ".join(paper.figures), found=args.figure
+        )
     results = load_results(paper, config)
     figure, plotted = draw(args.figure, results, results.frame)
     folder = Path(config.results, paper.name, "figures")

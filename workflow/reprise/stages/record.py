@@ -20,17 +20,25 @@ logger = logging.getLogger("reprise")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    """Name the paper, and say whether to replace."""
     parser.add_argument("paper")
     parser.add_argument("--force", action="store_true", help="replace a run that is on record by the one at hand")
 
 
 def main(args: argparse.Namespace, config: Config) -> None:
+    """Put it on record; raises RepriseError where there is no finished run."""
     paper = load_paper(args.paper)
     results = load_results(paper, config)
     if not results.runs:
-        raise RepriseError(f"record {paper.name}", expected="a finished run to put on record", found="none",
-                           fix=f"snakemake --cores all {paper.name}, with the same configuration")
+        raise RepriseError(
+            f"record {paper.name}",
+            expected="a finished run to put on record",
+            found="none",
+            fix=f"snakemake --cores all {paper.name}, with the same configuration",
+        )
     added, standing = add_runs(paper.name, recordable(results), args.force)
     copy_pages(paper, config)
     word = "replaced" if args.force else "left as they were"
-    logger.info("record %s: %d runs and data sets written, %d that were on record already %s", paper.name, added, standing, word)
+    logger.info(
+        "record %s: %d runs and data sets written, %d that were on record already %s", paper.name, added, standing, word
+    )

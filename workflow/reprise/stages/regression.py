@@ -19,17 +19,31 @@ HELP = "compare the runs at hand with the record; fails when a number moved"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rows", type=int, default=40, metavar="N", help="rows of the difference table to print (default 40)")
+    """Say how much of the difference to print."""
+    parser.add_argument(
+        "--rows", type=int, default=40, metavar="N", help="rows of the difference table to print (default 40)"
+    )
 
 
 def main(args: argparse.Namespace, config: Config) -> None:
+    """Check, print, and raise RepriseError unless something was checked and everything held."""
     checked = pd.concat([check(paper, config).assign(paper=paper.name) for paper in papers(config)], ignore_index=True)
     print(report(checked, args.rows), flush=True)
     count = checked["status"].value_counts()
     moved, missing, same = (int(count.get(status, 0)) for status in ("moved", "missing", "same"))
     if moved or missing:
-        raise RepriseError("numbers of record", expected="every recorded number again", found=f"{moved} moved, {missing} missing",
-                           fix="find what changed them; if it is meant, `python -m reprise record <paper>`", kind="moved")
+        raise RepriseError(
+            "numbers of record",
+            expected="every recorded number again",
+            found=f"{moved} moved, {missing} missing",
+            fix="find what changed them; if it is meant, `python -m reprise record <paper>`",
+            kind="moved",
+        )
     if not same:
-        raise RepriseError("numbers of record", expected="at least one number to check", found="nothing was checked",
-                           fix="put runs on record first, or choose another regression_set", kind="empty")
+        raise RepriseError(
+            "numbers of record",
+            expected="at least one number to check",
+            found="nothing was checked",
+            fix="put runs on record first, or choose another regression_set",
+            kind="empty",
+        )

@@ -1,7 +1,7 @@
-"""Write the scorecard: every selected paper, printed beside ours, with verdicts, costs and the commands that remake them.
+"""Write the scorecard: every selected paper, printed beside ours, with verdicts, costs and commands.
 
-Writes results/scorecard.html (one file, nothing fetched) and scorecard.md. A cell without a run at hand is shown from the
-record, marked so; it is `not run` only if neither exists.
+Writes results/scorecard.html (one file, nothing fetched) and scorecard.md. A cell without a run at hand is shown from
+the record, marked so; it is `not run` only if neither exists.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from pathlib import Path
 
 from reprise.config import Config
 from reprise.files import write_text
-from reprise.reporting import scorecard
+from reprise.reporting import pages
+from reprise.reporting.scorecard import section
 from reprise.selection import papers
 
 HELP = "write the scorecard: html, md"
@@ -24,8 +25,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace, config: Config) -> None:
-    sections = [scorecard.section(paper, config) for paper in papers(config)]
+    """Write it."""
+    sections = [section(paper, config) for paper in papers(config)]
     place = Path(config.results, "scorecard.html")
-    write_text(place, scorecard.html(sections))
-    write_text(place.with_suffix(".md"), scorecard.markdown(sections))
+    write_text(place, pages.html(sections))
+    write_text(place.with_suffix(".md"), pages.markdown(sections))
     logger.info("report: %s", place)

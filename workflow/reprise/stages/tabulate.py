@@ -23,14 +23,18 @@ logger = logging.getLogger("reprise")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    """Name the table."""
     parser.add_argument("paper")
     parser.add_argument("table", help="as paper.yaml names it: table2")
 
 
 def main(args: argparse.Namespace, config: Config) -> None:
+    """Render it."""
     paper = load_paper(args.paper)
     if args.table not in paper.tables:
-        raise RepriseError(f"tabulate {args.paper} {args.table}", expected="one of " + ", ".join(paper.tables), found=args.table)
+        raise RepriseError(
+            f"tabulate {args.paper} {args.table}", expected="one of " + ", ".join(paper.tables), found=args.table
+        )
     results = load_results(paper, config)
     frame = table_frame(args.table, results, results.frame, read_pairs(Path(config.results, paper.name)))
     sheet = lay_out(args.table, paper, frame)
@@ -38,4 +42,6 @@ def main(args: argparse.Namespace, config: Config) -> None:
     write_csv(place.with_suffix(".csv"), frame.drop(columns="decimals"))
     for suffix, render in ((".md", rendering.markdown), (".html", rendering.html), (".tex", rendering.tex)):
         write_text(place.with_suffix(suffix), render(sheet))
-    logger.info("tabulate %s %s: %d of %d cells have a run", args.paper, args.table, frame["mean"].notna().sum(), len(frame))
+    logger.info(
+        "tabulate %s %s: %d of %d cells have a run", args.paper, args.table, frame["mean"].notna().sum(), len(frame)
+    )

@@ -9,9 +9,8 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from reprise.files import digest
+from reprise.files import digest, read_json
 
 logger = logging.getLogger("reprise")
 LINKED = {".safetensors", ".parquet"}  # large and never written again; the rest is copied
@@ -35,16 +34,22 @@ def cell_fingerprint(code: str, content: str, device: str, threads: int) -> str:
 
 
 @contextlib.contextmanager
-def locked(entry: Path) -> Iterator[None]:
-    """Hold the entry alone; a second process waits. The lock goes with its holder, however that ends."""
+def locked(entry: Path, wait: bool = True) -> Iterator[bool]:
+    """Hold the entry alone; the lock goes with its holder, however that ends.
+
+    A second process waits, or, without `wait`, is told that it does not hold the entry.
+    """
     entry.mkdir(parents=True, exist_ok=True)
     with open(entry / "lock", "a") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if not wait:
+                yield False
+                return
             logger.info("%s: another process is training it; waiting", entry.name)
             fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield True
 
 
 def finished(entry: Path) -> bool:
@@ -85,6 +90,6 @@ def entries(store: Path) -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(store.glob("*/run.json"))}
 
 
-def referred(results: Path, read: Any) -> set[str]:
-    """Fingerprints that the run folders below `results` point to; `read` reads a `run.json`."""
-    return {read(path)["fingerprint"] for path in results.rglob("seed*/run.json")}
+def referred(results: Path) -> set[str]:
+    """Fingerprints of the runs that a results folder shows."""
+    return {read_json(path)["fingerprint"] for path in results.rglob("seed*/run.json")}

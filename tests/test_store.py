@@ -1,0 +1,271 @@
+"""Nothing is trained twice, nothing is lost, and what fails says so until it is asked to try again."""
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reprise import selection
+from reprise.__main__ import STAGES, main
+from reprise.config import make_config
+from reprise.data.prepared import Prepared
+from reprise.errors import RepriseError
+from reprise.files import read_json, write_json
+from reprise.papers import Run, load_paper
+from reprise.training import run as training
+from reprise.training.devices import leased
+from reprise.training.execution import executing
+from reprise.training.store import entries, locked
+
+RUN = Run("macr", "small-world", "sound", "MF", "MACR_MF", "main", 1)
+
+
+def prepare(results, seed=0):
+    rng = np.random.default_rng(seed)
+    cells = rng.permutation(np.argwhere(rng.random((60, 30)) < 0.3))
+    data = Prepared(60, 30, cells[120:], cells[60:120], cells[:60], "small-world")
+    data.save(Path(results, "macr/small-world/data"))
+    write_json(Path(results, "macr/small-world/data/check.json"), {})
+    return data
+
+
+@pytest.fixture
+def config(tmp_path):
+    prepare(tmp_path / "results")
+    return make_config({"results": str(tmp_path / "results"), "resources": str(tmp_path / "resources"), "device": "cpu",
+                        "max_epochs": 20, "datasets": "small-world"})
+
+
+def changed(config, **values):
+    return make_config({**config.model_dump(), **values})
+
+
+def run(config, one=RUN):
+    with executing(one, config) as execution:
+        execution.all()
+    return execution
+
+
+def content(folder):
+    """Names and bytes of a run folder, less what names a moment."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(Path(folder).rglob("*"))
+            if path.is_file() and path.name not in ("run.json", "cost.json", "selected.json")}
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    def forget():
+        def refuse(*arguments, **named):
+            raise AssertionError("trained again")
+        monkeypatch.setattr(training, "train", refuse)
+    return forget
+
+
+def test_a_run_leaves_the_files_of_the_contract(config):
+    folder = Path(run(config).folder)
+    receipt = read_json(folder / "run.json")
+    name = receipt["selected"]["list"]
+    assert name == f"test-c{receipt['selected']['setting']['c']}"
+    for listed in (name, receipt["selected"]["valid_list"]):
+        assert {path.name for path in (folder / listed).iterdir()} == {"model.safetensors", "topk.parquet", "users.parquet", "metrics.csv"}
+    assert {"history.csv", "cost.json", "sweep.csv"} <= {path.name for path in folder.iterdir()}
+    assert receipt["data"]["status"] == "small-world" and receipt["seed"] == 1 and receipt["method"] == "MACR_MF"
+    cost = read_json(folder / "cost.json")
+    assert cost["steps"] > 0 and cost["step_s"] > 0 and cost["peak_bytes"] > 1e6
+    assert not any(path.suffix == ".part" for path in folder.parent.rglob("*"))
+
+
+def test_metrics_are_the_means_of_the_users(config):
+    folder = Path(run(config).folder)
+    listed = folder / read_json(folder / "run.json")["selected"]["list"]
+    users, metrics = pd.read_parquet(listed / "users.parquet"), pd.read_csv(listed / "metrics.csv")
+    for name in ("hr@20", "recall@5", "ndcg@10", "mrr@1", "precision@15"):
+        metric, k = name.split("@")
+        value = metrics.loc[(metrics.metric == metric) & (metrics.k == int(k)), "value"].item()
+        assert value == pytest.approx(users[name].mean(), abs=1e-12)
+
+
+def test_lists_hold_each_item_once_and_none_of_training(config):
+    execution = run(config)
+    folder = Path(execution.folder)
+    top = pd.read_parquet(folder / read_json(folder / "run.json")["selected"]["list"] / "topk.parquet")
+    assert not top.duplicated(["user", "item"]).any()
+    trained = set(map(tuple, execution.data.parts("train+valid").tolist()))
+    assert not trained & set(zip(top["user"], top["item"], strict=True))
+    assert (top.groupby("user")["score"].diff().dropna() <= 0).all()
+
+
+def test_a_second_call_links_without_training(config, no_training):
+    before = content(run(config).folder)
+    no_training()
+    assert content(run(config).folder) == before
+
+
+def test_lost_results_and_equal_data_prepared_again_train_nothing(config, no_training):
+    first = run(config)
+    before = content(first.folder)
+    shutil.rmtree(config.results)
+    prepare(config.results)
+    no_training()
+    second = run(config)
+    assert second.fingerprint == first.fingerprint and content(second.folder) == before
+
+
+def test_other_data_threads_seed_or_settings_are_other_runs(config):
+    def fingerprint(one=RUN, **values):
+        with executing(one, changed(config, **values)) as execution:
+            return execution.fingerprint
+
+    known = [fingerprint(), fingerprint(threads=2), fingerprint(max_epochs=5), fingerprint(Run(*[*vars(RUN).values()][:-1], 2))]
+    prepare(config.results, seed=1)
+    known.append(fingerprint())
+    assert len(set(known)) == len(known)
+    assert known[0].split("-")[0] == known[3].split("-")[0], "a cell is a run but for its seed"
+
+
+def test_fewer_epochs_destroy_nothing(config, no_training):
+    before = content(run(config).folder)
+    assert content(run(changed(config, max_epochs=10)).folder) != before
+    no_training()
+    assert content(run(config).folder) == before
+
+
+def test_train_recommend_and_evaluate_by_hand_equal_run(config, tmp_path):
+    whole = content(run(config).folder)
+    apart = changed(config, resources=str(tmp_path / "other"))
+    arguments = ["macr", "small-world", "MACR_MF", "sound", "1", "--config",
+                 *(f"{key}={getattr(apart, key)}" for key in ("results", "resources", "device", "max_epochs"))]
+    assert main(["evaluate", *arguments]) == 1, "nothing to evaluate yet"
+    for stage in ("train", "recommend", "evaluate"):
+        assert main([stage, *arguments]) == 0
+    assert content(Path(config.results, RUN.folder)) == whole
+
+
+def test_two_processes_train_once(config):
+    command = [sys.executable, "-m", "reprise", "run", "macr", "small-world", "MACR_MF", "sound", "1", "--config",
+               *(f"{key}={getattr(config, key)}" for key in ("results", "resources", "device", "max_epochs"))]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = "".join(process.communicate()[1] for process in both)
+    assert [process.returncode for process in both] == [0, 0], said
+    assert said.count(": training (") == 1 and said.count("found in the store") == 1
+
+
+def test_a_failure_is_said_until_it_is_retried(config, monkeypatch):
+    paper = load_paper("macr")
+
+    def planned(**values):
+        return {one.run: one.reason for one in selection.plan(paper, ["table2"], changed(config, **values))}[RUN]
+
+    def diverge(*arguments, **named):
+        raise RepriseError("search, epoch 3", found="loss nan", kind="diverged")
+
+    real = training.train
+    monkeypatch.setattr(training, "train", diverge)
+    with pytest.raises(RepriseError):
+        run(config)
+    assert "diverged: search, epoch 3" in planned() and "retry=true" in planned()
+    assert planned(retry=True) is None
+    assert planned(max_epochs=7) is None, "it failed with other settings"
+    monkeypatch.setattr(training, "train", real)
+    run(config)
+    assert planned() is None and not Path(config.results, RUN.folder, "failure.json").exists()
+
+
+def test_unprepared_data_is_one_clear_error(config):
+    shutil.rmtree(config.results)
+    with pytest.raises(RepriseError, match="prepared and checked data"):
+        run(config)
+
+
+def test_runs_travel_in_an_archive(config, tmp_path, no_training):
+    before = content(run(config).folder)
+    archive, elsewhere = tmp_path / "runs.tar", changed(config, resources=str(tmp_path / "elsewhere"))
+    resources = {"here": f"resources={config.resources}", "there": f"resources={elsewhere.resources}"}
+    assert main(["export", str(archive), "--config", resources["here"]]) == 0
+    assert main(["export", str(archive), "no-such-run", "--config", resources["here"]]) == 1
+    for _ in range(2):  # the second time everything is there
+        assert main(["import", str(archive), "--config", resources["there"]]) == 0
+    no_training()
+    assert content(run(elsewhere).folder) == before
+
+
+def test_an_archive_whose_run_is_not_what_it_says_is_refused(config, tmp_path):
+    entry = run(config).entry
+    with tarfile.open(tmp_path / "forged.tar", "w") as archive:
+        archive.add(entry / "run.json", "0123456789abcdef-s1/run.json")
+    assert main(["import", str(tmp_path / "forged.tar"), "--config", f"resources={tmp_path / 'elsewhere'}"]) == 1
+    assert not entries(tmp_path / "elsewhere" / "store")
+
+
+def test_prune_deletes_only_what_nothing_refers_to_and_is_not_in_training(config):
+    kept, idle = run(config), run(changed(config, max_epochs=10))
+    run(config)
+    prune = ["prune", "--config", f"results={config.results}", f"resources={config.resources}"]
+    assert main(prune) == 0 and idle.entry.exists()
+    with locked(idle.entry):
+        assert main([*prune, "--yes"]) == 0 and idle.entry.exists()
+    assert main([*prune, "--yes"]) == 0
+    assert kept.entry.exists() and not idle.entry.exists()
+
+
+def test_each_job_leases_a_gpu_of_its_own(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    freed, third = threading.Event(), []
+
+    def take():
+        with leased("auto", tmp_path):
+            third.append((freed.is_set(), os.environ["CUDA_VISIBLE_DEVICES"]))
+
+    monkeypatch.setattr("reprise.training.devices.POLL", 0.02)
+    with leased("auto", tmp_path) as kind:
+        assert kind == "cuda" and os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+        with leased("cuda", tmp_path):
+            assert os.environ["CUDA_VISIBLE_DEVICES"] == "5"
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+            waiting = threading.Thread(target=take)
+            waiting.start()
+            waiting.join(0.2)
+            assert waiting.is_alive() and not third
+            freed.set()
+        waiting.join(5)
+    assert third == [(True, "5")]
+
+
+def test_no_gpu_is_the_cpu_unless_a_gpu_was_asked_for(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with leased("auto", tmp_path) as kind:
+        assert kind == "cpu"
+    with pytest.raises(RepriseError, match="device=cuda"), leased("cuda", tmp_path):
+        pass
+
+
+def test_every_stage_has_a_line_of_help():
+    for name in STAGES:
+        stage = importlib.import_module(f"reprise.stages.{name}")
+        assert stage.HELP and stage.__doc__ and callable(stage.main)
+
+
+def test_plan_counts_what_is_left(config, capsys):
+    settings = ["--config", *(f"{key}={getattr(config, key)}" for key in ("results", "resources", "device", "max_epochs")),
+                "datasets=small-world", "methods=MACR_MF", "readings=sound", "seeds=2"]
+    assert main(["plan", "macr_table2", *settings]) == 0
+    assert "2 runs selected, 0 finished, 2 to run" in (said := capsys.readouterr().out) and "not measured for 2 runs" in said
+    run(config)
+    assert main(["plan", "macr_table2", *settings]) == 0
+    assert "2 runs selected, 1 finished, 1 to run" in (said := capsys.readouterr().out) and "for 1 runs, from measured runs" in said
+    assert main(["plan", "macr_table9", *settings]) == 1
+
+
+def test_the_receipt_is_json_that_a_person_can_read(config):
+    text = (Path(run(config).folder) / "run.json").read_text()
+    assert json.loads(text)["spec"]["method"]["fusion"] == "pairwise" and text.count("\n") > 30

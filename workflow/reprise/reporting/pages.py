@@ -1,0 +1,97 @@
+"""The scorecard as a page: HTML that needs nothing else, and Markdown."""
+
+from __future__ import annotations
+
+from reprise.reporting import rendering, wording
+from reprise.reporting.scorecard import CLAIM_WORDS, NUMBER_WORDS, Section
+
+
+def html(sections: list[Section]) -> str:
+    """Render the page: styles and figures inside, no script, nothing fetched."""
+    return (
+        rendering.templates()
+        .get_template("scorecard.html.j2")
+        .render(sections=sections, number_words=NUMBER_WORDS, claim_words=CLAIM_WORDS)
+    )
+
+
+def markdown(sections: list[Section]) -> str:
+    """Render the same as Markdown, for a terminal or a pull request; figures are left to the page."""
+    lines = ["# Scorecard", ""]
+    for one in sections:
+        lines += [f"## {one.paper.title}", "", f"{one.paper.authors}. {one.paper.venue}. <{one.paper.url}>", ""]
+        lines += [f"- **{name}**: {reading.about}" for name, reading in one.paper.readings.items()] + [""]
+        lines += [
+            *_count_lines("Printed numbers", one.counts, NUMBER_WORDS),
+            *_count_lines("Claims", one.claim_counts, CLAIM_WORDS),
+        ]
+        for sheet in one.sheets:
+            lines += [rendering.markdown(sheet), ""]
+        lines += [
+            "### Verdicts",
+            "",
+            *rendering.markdown_table(
+                [
+                    "cell",
+                    "reading",
+                    "printed",
+                    "ours",
+                    "seeds",
+                    "deviation",
+                    "verdict",
+                    "cause",
+                    "data",
+                    "cost",
+                    "command",
+                ],
+                [
+                    [
+                        row["cell"],
+                        row["reading"],
+                        row["printed"],
+                        row["ours"],
+                        row["seeds"],
+                        row["deviation"],
+                        _marked(row["verdict"]),
+                        row["reason"],
+                        row["data"],
+                        row["cost"],
+                        f"`{row['command']}`",
+                    ]
+                    for row in one.numbers
+                ],
+            ),
+            "",
+        ]
+        lines += [f"- {count} numbers not run: {reason}" for reason, count in one.not_run] + [""]
+        lines += [
+            "### Claims",
+            "",
+            *rendering.markdown_table(
+                ["claim", "reading", "verdict", "effect", "interval", "effect ratio", "note"],
+                [
+                    [
+                        f"{row['id']} {row['text']}",
+                        row["reading"],
+                        _marked(row["verdict"]),
+                        wording.number(row["effect"]),
+                        wording.interval(row["low"], row["high"]),
+                        wording.number(row["effect_ratio"], 2),
+                        row["reason"],
+                    ]
+                    for row in one.claims
+                ],
+            ),
+            "",
+        ]
+        lines += [f"- {count} claims not run: {reason}" for reason, count in one.claims_not_run] + [""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _marked(verdict: str) -> str:
+    return f"{wording.SYMBOLS[verdict]} {verdict}"
+
+
+def _count_lines(title: str, counts: dict[str, dict[str, int]], words: tuple[str, ...]) -> list[str]:
+    rows = [[reading, *(str(count[word]) for word in words)] for reading, count in counts.items()]
+    return [f"{title}:", "", *rendering.markdown_table(["reading", *map(_marked, words)], rows), ""]
