@@ -1,7 +1,7 @@
 """Put this machine's finished runs of a paper on record.
 
-Adds them to results/record/<paper>.runs.csv, rebuilds <paper>.csv, and copies tables, figures and the scorecard. A run
-that is on record already is left as it is, unless --force. Nothing else ever writes there.
+Adds them to results/record/<paper>.runs.csv, rebuilds <paper>.csv, and copies tables, figures and the scorecard, and renews the
+README's results. A run that is on record already is left as it is, unless --force. Nothing else ever writes there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import logging
 
 from reprise.config import Config
 from reprise.errors import RepriseError
+from reprise.files import write_text
 from reprise.papers import load_paper
+from reprise.reporting.readme import README, refreshed
 from reprise.reporting.record import add_runs, copy_pages, recordable
 from reprise.reporting.results import load_results
 
@@ -38,6 +40,8 @@ def main(args: argparse.Namespace, config: Config) -> None:
         )
     added, standing = add_runs(paper.name, recordable(results), args.force)
     copy_pages(paper, config)
+    if README.exists():
+        write_text(README, refreshed(README.read_text(encoding="utf-8")))
     word = "replaced" if args.force else "left as they were"
     logger.info(
         "record %s: %d runs and data sets written, %d that were on record already %s", paper.name, added, standing, word

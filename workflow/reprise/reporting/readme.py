@@ -1,0 +1,49 @@
+"""The results that the README shows, made from the record so that no number is ever typed there."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from reprise.config import make_config
+from reprise.errors import RepriseError
+from reprise.papers import load_paper
+from reprise.reporting import rendering
+from reprise.reporting.pairs import read_pairs
+from reprise.reporting.record import RECORD, with_record
+from reprise.reporting.results import Results, empty
+from reprise.reporting.tables import lay_out, table_frame
+
+README = Path("README.md")
+# The opening mark names what is shown: <!-- results:start PAPER TABLE DATASET FIGURE -->
+BLOCK = re.compile(r"(<!-- results:start (\S+) (\S+) (\S+) (\S+) -->\n).*?(<!-- results:end -->)", re.DOTALL)
+
+
+def shown(paper_name: str, table: str, dataset: str, figure: str) -> str:
+    """The rows of one table on one data set that are on record, beside the printed ones, and one figure, in Markdown."""
+    paper = load_paper(paper_name)
+    # A folder without results: what is of record is all there is.
+    config = make_config({"datasets": dataset, "results": str(RECORD)})
+    results = Results(paper, config, empty())
+    frame = table_frame(table, results, with_record(results), read_pairs(Path(config.results, paper_name)))
+    frame = frame[frame["dataset"] == dataset]
+    run = frame.groupby("method")["mean"].transform("count") > 0
+    sheet = lay_out(table, paper, frame[run])
+    sheet = replace(sheet, title=f"{paper.name}, {table}: {sheet.title}")
+    picture = RECORD / "figures" / f"{paper_name}_{figure}.png"
+    return f"{rendering.markdown(sheet)}\n![{paper.name}, {figure}: {paper.figures[figure].title}]({picture})\n"
+
+
+def refreshed(text: str) -> str:
+    """A README's text with its results made anew.
+
+    Raises
+    ------
+    RepriseError
+        The marks are not there.
+    """
+    if not BLOCK.search(text):
+        raise RepriseError(str(README), expected="<!-- results:start PAPER TABLE DATASET FIGURE --> and <!-- results:end -->",
+                           found="no such marks")
+    return BLOCK.sub(lambda found: f"{found[1]}{shown(*found.groups()[1:5])}{found[6]}", text)
