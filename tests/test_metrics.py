@@ -7,7 +7,6 @@ import pytest
 import torch
 from ranx import Qrels, evaluate
 from ranx import Run as RanxRun
-
 from reprise.evaluation.metrics import PER_USER, over_items, per_user
 
 
@@ -17,8 +16,13 @@ def brute_force(hits, n, k):
     first = next((rank for rank, hit in enumerate(top, 1) if hit), None)
     gain = sum(1 / math.log2(rank + 1) for rank, hit in enumerate(top, 1) if hit)
     best = sum(1 / math.log2(rank + 1) for rank in range(1, min(k, n) + 1))
-    return {"hr": float(any(top)), "recall": sum(top) / n, "precision": sum(top) / k,
-            "mrr": 1 / first if first else 0.0, "ndcg": gain / best}
+    return {
+        "hr": float(any(top)),
+        "recall": sum(top) / n,
+        "precision": sum(top) / k,
+        "mrr": 1 / first if first else 0.0,
+        "ndcg": gain / best,
+    }
 
 
 def test_the_protocols_example():
@@ -74,9 +78,12 @@ def test_metrics_of_all_lists_by_hand():
     values = over_items(lists, torch.tensor([10, 6, 2, 0]), [2])
     assert values["coverage@2"] == 3 / 4
     assert values["popularity@2"] == pytest.approx((10 + 6 + 10 + 2 + 10) / 5)
-    # Shown 3, 1, 1, 0 times; mean absolute difference over all 16 ordered pairs is 2 * (2 + 2 + 3 + 0 + 1 + 1) / 16, Gini = that / (2 * 5 / 4).
+    # Shown 3, 1, 1, 0 times; mean absolute difference over all 16 ordered pairs is 2 * (2 + 2 + 3 + 0 + 1 + 1) / 16,
+    # Gini = that / (2 * 5 / 4).
     assert values["gini@2"] == pytest.approx((18 / 16) / (2 * 5 / 4))
 
 
 def test_gini_is_zero_when_all_items_are_shown_equally():
-    assert over_items(torch.tensor([[0, 1], [2, 3]]), torch.ones(4, dtype=torch.int64), [2])["gini@2"] == pytest.approx(0)
+    assert over_items(torch.tensor([[0, 1], [2, 3]]), torch.ones(4, dtype=torch.int64), [2])["gini@2"] == pytest.approx(
+        0
+    )

@@ -6,7 +6,6 @@ import inspect
 import numpy as np
 import pytest
 import torch
-
 from reprise.data.interactions import Interactions
 from reprise.methods import pairs
 from reprise.methods.macr import outer_softplus
@@ -61,7 +60,9 @@ def test_a_batch_of_one_scores_like_a_batch_of_many(spec, data):
     setting = method.choices()[0]
     many = method.adjust(method.scores(torch.arange(USERS)), setting)
     for user in range(USERS):
-        torch.testing.assert_close(method.adjust(method.scores(torch.tensor([user])), setting)[0], many[user], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            method.adjust(method.scores(torch.tensor([user])), setting)[0], many[user], rtol=1e-5, atol=1e-6
+        )
 
 
 @each
@@ -93,7 +94,9 @@ def test_every_parameter_learns_and_the_source_is_named(spec, data):
             assert parameter.grad is not None and bool((parameter.grad != 0).any()), name
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in ("models", "methods") for name in components(kind)])
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind in ("models", "methods") for name in components(kind)]
+)
 def test_every_option_is_read(kind, name):
     tree = ast.parse((PACKAGE / kind / f"{name}.py").read_text())
     read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
@@ -124,7 +127,9 @@ def test_lightgcn_equals_propagation_with_the_whole_adjacency_matrix(data, monke
             weights = torch.randn(4, 8, generator=torch.Generator().manual_seed(1))
             ((user_rows * weights).sum() + item_rows.square().sum()).backward()
             ((total[users] * weights.double()).sum() + total[USERS:].square().sum()).backward()
-            torch.testing.assert_close(torch.cat([model.user.grad, model.item.grad]).double(), start.grad, rtol=0, atol=1e-6)
+            torch.testing.assert_close(
+                torch.cat([model.user.grad, model.item.grad]).double(), start.grad, rtol=0, atol=1e-6
+            )
 
 
 def test_batch_outer_is_pairwise_at_one_pair_and_four_terms_at_two():
@@ -138,7 +143,10 @@ def test_batch_outer_is_pairwise_at_one_pair_and_four_terms_at_two():
 def test_batch_outer_gradients_equal_autograd_for_any_block(monkeypatch):
     macr = inspect.getmodule(outer_softplus)
     generator = torch.Generator().manual_seed(2)
-    start = [torch.randn(37, generator=generator, dtype=torch.float64), torch.rand(37, generator=generator, dtype=torch.float64)]
+    start = [
+        torch.randn(37, generator=generator, dtype=torch.float64),
+        torch.rand(37, generator=generator, dtype=torch.float64),
+    ]
     scores, gates = (x.clone().requires_grad_() for x in start)
     torch.nn.functional.softplus(gates[:, None] * scores).mean().backward()
     for cells in (1, 37 * 5, 1 << 16):

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-
 from reprise.errors import RepriseError
 from reprise.evaluation import ranking as module
 from reprise.evaluation.ranking import Ranking
@@ -66,10 +65,11 @@ def test_chunk_size_changes_no_digit(monkeypatch):
     monkeypatch.setattr(module, "CELLS", 50 * 7)
     pieces = Ranking(test, train, 30, 50, "cpu")
     assert pieces.chunk == 7
-    for one, other in zip(collected(whole, scores, 10, settings), collected(pieces, scores, 10, settings)):
+    for one, other in zip(collected(whole, scores, 10, settings), collected(pieces, scores, 10, settings), strict=True):
         assert torch.equal(one, other)
     names = ("hr", "recall", "ndcg")
-    for one, other in zip(whole.measure(Table(scores), settings, 10, names), pieces.measure(Table(scores), settings, 10, names)):
+    one_by_one = [ranking.measure(Table(scores), settings, 10, names) for ranking in (whole, pieces)]
+    for one, other in zip(*one_by_one, strict=True):
         assert one == pytest.approx(other, abs=1e-12)
 
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from reprise.errors import RepriseError
 from reprise.reporting.readme import BLOCK, refreshed
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-
 from reprise.data.interactions import Interactions
 from reprise.errors import RepriseError
 from reprise.training.sampler import UserUniformSampler
@@ -57,7 +56,7 @@ def test_negative_search_agrees_with_listing_on_random_data():
     sampler = UserUniformSampler(data, 40, "skip", torch.Generator().manual_seed(0))
     for _ in range(200):
         users, positives, negatives = sampler.draw()
-        for user, positive, negative in zip(users.tolist(), positives.tolist(), negatives.tolist()):
+        for user, positive, negative in zip(users.tolist(), positives.tolist(), negatives.tolist(), strict=True):
             mine = set(pairs[pairs[:, 0] == user, 1])
             assert positive in mine and negative not in mine and 0 <= negative < 25
 

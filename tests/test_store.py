@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
 from reprise import selection
 from reprise.__main__ import STAGES, main
 from reprise.config import make_config
@@ -41,8 +40,15 @@ def prepare(results, seed=0):
 @pytest.fixture
 def config(tmp_path):
     prepare(tmp_path / "results")
-    return make_config({"results": str(tmp_path / "results"), "resources": str(tmp_path / "resources"), "device": "cpu",
-                        "max_epochs": 20, "datasets": "small-world"})
+    return make_config(
+        {
+            "results": str(tmp_path / "results"),
+            "resources": str(tmp_path / "resources"),
+            "device": "cpu",
+            "max_epochs": 20,
+            "datasets": "small-world",
+        }
+    )
 
 
 def changed(config, **values):
@@ -57,8 +63,11 @@ def run(config, one=RUN):
 
 def content(folder):
     """Names and bytes of a run folder, less what names a moment."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(Path(folder).rglob("*"))
-            if path.is_file() and path.name not in ("run.json", "cost.json", "selected.json")}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(Path(folder).rglob("*"))
+        if path.is_file() and path.name not in ("run.json", "cost.json", "selected.json")
+    }
 
 
 @pytest.fixture
@@ -66,7 +75,9 @@ def no_training(monkeypatch):
     def forget():
         def refuse(*arguments, **named):
             raise AssertionError("trained again")
+
         monkeypatch.setattr(training, "train", refuse)
+
     return forget
 
 
@@ -76,7 +87,12 @@ def test_a_run_leaves_the_files_of_the_contract(config):
     name = receipt["selected"]["list"]
     assert name == f"test-c{receipt['selected']['setting']['c']}"
     for listed in (name, receipt["selected"]["valid_list"]):
-        assert {path.name for path in (folder / listed).iterdir()} == {"model.safetensors", "topk.parquet", "users.parquet", "metrics.csv"}
+        assert {path.name for path in (folder / listed).iterdir()} == {
+            "model.safetensors",
+            "topk.parquet",
+            "users.parquet",
+            "metrics.csv",
+        }
     assert {"history.csv", "cost.json", "sweep.csv"} <= {path.name for path in folder.iterdir()}
     assert receipt["data"]["status"] == "small-world" and receipt["seed"] == 1 and receipt["method"] == "MACR_MF"
     cost = read_json(folder / "cost.json")
@@ -125,7 +141,12 @@ def test_other_data_threads_seed_or_settings_are_other_runs(config):
         with executing(one, changed(config, **values)) as execution:
             return execution.fingerprint
 
-    known = [fingerprint(), fingerprint(threads=2), fingerprint(max_epochs=5), fingerprint(Run(*[*vars(RUN).values()][:-1], 2))]
+    known = [
+        fingerprint(),
+        fingerprint(threads=2),
+        fingerprint(max_epochs=5),
+        fingerprint(Run(*[*vars(RUN).values()][:-1], 2)),
+    ]
     prepare(config.results, seed=1)
     known.append(fingerprint())
     assert len(set(known)) == len(known)
@@ -142,8 +163,15 @@ def test_fewer_epochs_destroy_nothing(config, no_training):
 def test_train_recommend_and_evaluate_by_hand_equal_run(config, tmp_path):
     whole = content(run(config).folder)
     apart = changed(config, resources=str(tmp_path / "other"))
-    arguments = ["macr", "small-world", "MACR_MF", "sound", "1", "--config",
-                 *(f"{key}={getattr(apart, key)}" for key in ("results", "resources", "device", "max_epochs"))]
+    arguments = [
+        "macr",
+        "small-world",
+        "MACR_MF",
+        "sound",
+        "1",
+        "--config",
+        *(f"{key}={getattr(apart, key)}" for key in ("results", "resources", "device", "max_epochs")),
+    ]
     assert main(["evaluate", *arguments]) == 1, "nothing to evaluate yet"
     for stage in ("train", "recommend", "evaluate"):
         assert main([stage, *arguments]) == 0
@@ -151,8 +179,19 @@ def test_train_recommend_and_evaluate_by_hand_equal_run(config, tmp_path):
 
 
 def test_two_processes_train_once(config):
-    command = [sys.executable, "-m", "reprise", "run", "macr", "small-world", "MACR_MF", "sound", "1", "--config",
-               *(f"{key}={getattr(config, key)}" for key in ("results", "resources", "device", "max_epochs"))]
+    command = [
+        sys.executable,
+        "-m",
+        "reprise",
+        "run",
+        "macr",
+        "small-world",
+        "MACR_MF",
+        "sound",
+        "1",
+        "--config",
+        *(f"{key}={getattr(config, key)}" for key in ("results", "resources", "device", "max_epochs")),
+    ]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = "".join(process.communicate()[1] for process in both)
     assert [process.returncode for process in both] == [0, 0], said
@@ -256,13 +295,25 @@ def test_every_stage_has_a_line_of_help():
 
 
 def test_plan_counts_what_is_left(config, capsys):
-    settings = ["--config", *(f"{key}={getattr(config, key)}" for key in ("results", "resources", "device", "max_epochs")),
-                "datasets=small-world", "methods=MACR_MF", "readings=sound", "seeds=2"]
+    settings = [
+        "--config",
+        *(f"{key}={getattr(config, key)}" for key in ("results", "resources", "device", "max_epochs")),
+        "datasets=small-world",
+        "methods=MACR_MF",
+        "readings=sound",
+        "seeds=2",
+    ]
     assert main(["plan", "macr_table2", *settings]) == 0
-    assert "2 runs selected, 0 finished, 2 to run" in (said := capsys.readouterr().out) and "not measured for 2 runs" in said
+    assert (
+        "2 runs selected, 0 finished, 2 to run" in (said := capsys.readouterr().out)
+        and "not measured for 2 runs" in said
+    )
     run(config)
     assert main(["plan", "macr_table2", *settings]) == 0
-    assert "2 runs selected, 1 finished, 1 to run" in (said := capsys.readouterr().out) and "for 1 runs, from measured runs" in said
+    assert (
+        "2 runs selected, 1 finished, 1 to run" in (said := capsys.readouterr().out)
+        and "for 1 runs, from measured runs" in said
+    )
     assert main(["plan", "macr_table9", *settings]) == 1
 
 

@@ -11,15 +11,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
 from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
 from reprise.training.options import Training
 from reprise.training.run import train
 from reprise.training.search import Best
 
-TRAINING = {"batch": 64, "learning_rate": 0.01, "l2": 1e-5, "max_epochs": 60, "eval_every": 2, "patience": 30, "metric": "hr", "k": 5,
-            "ks": [1, 5], "fit_on": "train", "select_on": "valid", "refit": True, "empty_users": "skip"}
+TRAINING = {
+    "batch": 64,
+    "learning_rate": 0.01,
+    "l2": 1e-5,
+    "max_epochs": 60,
+    "eval_every": 2,
+    "patience": 30,
+    "metric": "hr",
+    "k": 5,
+    "ks": [1, 5],
+    "fit_on": "train",
+    "select_on": "valid",
+    "refit": True,
+    "empty_users": "skip",
+}
 MACR = {"name": "macr", "alpha": 0.01, "beta": 0.001, "fusion": "pairwise", "c": "all", "sweep": [0, 4]}
 SCRIPT = """
 import json, sys
@@ -35,7 +47,11 @@ train(folder, data, spec, 1, "cpu", "test", checkpoint_every=0)
 
 def spec_of(model, method=None, **training):
     settings = {"mf": {"dim": 8}, "lightgcn": {"dim": 8, "layers": 2}, "random": {}, "popularity": {}}[model]
-    return {"model": {"name": model, **settings}, "method": method or {"name": "plain"}, "training": {**TRAINING, **training}}
+    return {
+        "model": {"name": model, **settings},
+        "method": method or {"name": "plain"},
+        "training": {**TRAINING, **training},
+    }
 
 
 @pytest.fixture
@@ -48,12 +64,19 @@ def data():
 def without_times(folder):
     """Every file of a finished training, its bytes, and what it selected less the seconds."""
     selected = json.loads((folder / "selected.json").read_text())
-    files = {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*"))
-             if path.is_file() and path.stem not in ("selected", "checkpoint")}
+    files = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.stem not in ("selected", "checkpoint")
+    }
     return files, {key: value for key, value in selected.items() if key not in ("train_s", "rank_s")}
 
 
-@pytest.mark.parametrize("spec", [spec_of("mf", max_epochs=300, patience=300), spec_of("lightgcn", MACR, max_epochs=150, patience=150)], ids=["mf", "macr-lightgcn"])
+@pytest.mark.parametrize(
+    "spec",
+    [spec_of("mf", max_epochs=300, patience=300), spec_of("lightgcn", MACR, max_epochs=150, patience=150)],
+    ids=["mf", "macr-lightgcn"],
+)
 def test_killed_at_three_random_points_it_ends_with_the_same_bits(spec, data, tmp_path):
     data.save(tmp_path / "data")
     command = [sys.executable, "-c", SCRIPT, "", str(tmp_path / "data"), json.dumps(spec)]
@@ -103,7 +126,14 @@ def test_the_refit_takes_exactly_the_steps_that_the_search_chose(data, tmp_path)
 
 
 def test_selecting_on_test_reads_no_validation(data, tmp_path):
-    selected = train(tmp_path, data, spec_of("mf", max_epochs=4, fit_on="train+valid", select_on="test", refit=False), 1, "cpu", "run")
+    selected = train(
+        tmp_path,
+        data,
+        spec_of("mf", max_epochs=4, fit_on="train+valid", select_on="test", refit=False),
+        1,
+        "cpu",
+        "run",
+    )
     assert selected["list"] == "test" and selected["valid_list"] is None
     assert set(pd.read_csv(tmp_path / "history.csv").split) == {"test"}
 
@@ -127,7 +157,11 @@ def test_each_setting_keeps_its_own_best_epoch_but_only_choices_are_chosen():
 def test_the_sweep_has_both_curves_and_the_fixed_one_agrees_with_the_list(data, tmp_path):
     train(tmp_path, data, spec_of("mf", MACR, max_epochs=8), 1, "cpu", "run")
     sweep = pd.read_csv(tmp_path / "sweep.csv")
-    assert set(zip(sweep.curve, sweep.split)) == {("own_epoch", "valid"), ("fixed_epoch", "valid"), ("fixed_epoch", "test")}
+    assert set(zip(sweep.curve, sweep.split, strict=True)) == {
+        ("own_epoch", "valid"),
+        ("fixed_epoch", "valid"),
+        ("fixed_epoch", "test"),
+    }
     assert sorted(sweep.c.unique()) == [0, 1, 2, 3, 4]
     hr = sweep[sweep.metric == "hr"].set_index(["curve", "split", "c"]).value
     assert (hr["own_epoch", "valid"] >= hr["fixed_epoch", "valid"]).all()

@@ -24,13 +24,28 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     parsers = parser.add_subparsers(dest="stage", required=True, metavar="<stage>")
     for name in [only] if only else STAGES:
         stage = importlib.import_module(f"reprise.stages.{name.replace('-', '_')}")
-        sub = parsers.add_parser(name.replace("_", "-"), help=stage.HELP, description=stage.__doc__,
-                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+        sub = parsers.add_parser(
+            name.replace("_", "-"),
+            help=stage.HELP,
+            description=stage.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         stage.arguments(sub)
-        sub.add_argument("--configfile", action="append", default=[], metavar="FILE",
-                         help="configuration file (default: config/config.yaml)")
-        sub.add_argument("--config", nargs="*", action="extend", default=[], metavar="KEY=VALUE",
-                         help="settings on top of the file, as for snakemake --config")
+        sub.add_argument(
+            "--configfile",
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="configuration file (default: config/config.yaml)",
+        )
+        sub.add_argument(
+            "--config",
+            nargs="*",
+            action="extend",
+            default=[],
+            metavar="KEY=VALUE",
+            help="settings on top of the file, as for snakemake --config",
+        )
         sub.add_argument("--log", type=Path, metavar="FILE", help="append what the stage says to this file as well")
         sub.set_defaults(main=stage.main)
     return parser

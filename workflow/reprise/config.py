@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import field_validator
 
 from reprise.errors import RepriseError
 from reprise.files import read_yaml
-from reprise.settings import Field, Literal, Settings, checked
+from reprise.settings import Field, Settings, checked
 
 DEFAULT_FILE = Path("config/config.yaml")
 Names = tuple[str, ...] | None
@@ -48,7 +48,9 @@ def _whole(value: Any) -> Any:
 class Config(Settings):
     """The configuration of one invocation. `None` for a list of names means all there are."""
 
-    mirror: str | None = Field(None, description="folder or URL laid out as the public sources are, with a MANIFEST.csv")
+    mirror: str | None = Field(
+        None, description="folder or URL laid out as the public sources are, with a MANIFEST.csv"
+    )
     results: str = Field("results", description="where results go")
     resources: str = Field("resources", description="raw and canonical data, and the store of trained runs")
     papers: Names = Field(None, description="papers to run")
@@ -57,7 +59,9 @@ class Config(Settings):
     readings: Names = Field(None, description="`printed`, `sound` or both")
     seeds: tuple[int, ...] = Field((1, 2, 3, 4, 5), description="n means seeds 1..n; a list is taken as is")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto` takes a GPU where there is one")
-    threads: int = Field(1, ge=1, description="CPU threads a run; part of its identity, sums differ between one and two")
+    threads: int = Field(
+        1, ge=1, description="CPU threads a run; part of its identity, sums differ between one and two"
+    )
     max_epochs: int | None = Field(None, ge=1, description="cap on every run's epochs, for a quick look")
     licences: tuple[str, ...] = Field((), description="licences that you have read and agree to (`movielens`)")
     regression_set: Literal["small-world", "real"] = Field("small-world", description="which record rows to re-run")
@@ -130,4 +134,6 @@ def load_config(files: Iterable[str | Path] = (), overrides: Iterable[str] = ())
         if not equals:
             raise RepriseError(f"--config {text}", expected="key=value", found=text)
         values[key.strip()] = yaml.safe_load(value)
-    return make_config(values, " + ".join([str(file) for file in files] + (["--config"] if overrides else [])) or "configuration")
+    return make_config(
+        values, " + ".join([str(file) for file in files] + (["--config"] if overrides else [])) or "configuration"
+    )

@@ -51,7 +51,9 @@ def read_json(path: str | Path) -> Any:
     except FileNotFoundError:
         raise RepriseError(str(path), expected="a JSON file", found="no such file") from None
     except ValueError as error:
-        raise RepriseError(str(path), expected="JSON", found=str(error), fix="delete it and run its stage again") from None
+        raise RepriseError(
+            str(path), expected="JSON", found=str(error), fix="delete it and run its stage again"
+        ) from None
 
 
 def read_yaml(path: str | Path) -> Any:

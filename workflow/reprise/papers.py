@@ -9,11 +9,11 @@ import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from reprise.errors import RepriseError
 from reprise.files import digest, read_yaml
-from reprise.settings import Field, Literal, Settings, checked
+from reprise.settings import Field, Settings, checked
 from reprise.sourcecode import code_hash, options_of
 from reprise.training.options import Training
 
@@ -168,24 +168,33 @@ def _check(paper: Paper, where: str) -> None:
             raise RepriseError(f"{where}, datasets.{key}", expected="the lower-cased label as key", found=dataset.label)
         missing = [field for field in ("source", "reader", "split") if getattr(dataset, field) is None]
         if missing and not dataset.not_run:
-            raise RepriseError(f"{where}, datasets.{key}", expected="source, reader and split, or not_run with a reason",
-                               found="no " + ", ".join(missing))
+            raise RepriseError(
+                f"{where}, datasets.{key}",
+                expected="source, reader and split, or not_run with a reason",
+                found="no " + ", ".join(missing),
+            )
     for name, exhibit in paper.exhibits.items():
         for key in exhibit.datasets:
             _known(paper.datasets, key, f"{where}, {name}: data set")
         for method in (*exhibit.methods, *exhibit.floor):
             _known(paper.methods, method, f"{where}, {name}: method")
         if exhibit.claims and not exhibit.family:
-            raise RepriseError(f"{where}, {name}", expected="family: the number of tests among its claims", found="none")
+            raise RepriseError(
+                f"{where}, {name}", expected="family: the number of tests among its claims", found="none"
+            )
     used_models = {method.model for method in paper.methods.values()}
     used_methods = {method.method for method in paper.methods.values() if method.model}
     for layer in (paper.defaults, *paper.readings.values(), *(d.settings for d in paper.datasets.values())):
         for kind, names, used in (("models", layer.models, used_models), ("methods", layer.methods, used_methods)):
             for unused in set(names) - used:
-                raise RepriseError(f"{where}, {kind}.{unused}", expected=f"a {kind[:-1]} that some row uses", found=unused)
+                raise RepriseError(
+                    f"{where}, {kind}.{unused}", expected=f"a {kind[:-1]} that some row uses", found=unused
+                )
     for name, method in paper.methods.items():
         for reading in set(method.readings) - set(paper.readings):
-            raise RepriseError(f"{where}, methods.{name}.readings", expected="one of " + ", ".join(paper.readings), found=reading)
+            raise RepriseError(
+                f"{where}, methods.{name}.readings", expected="one of " + ", ".join(paper.readings), found=reading
+            )
         if not method.not_run:
             for reading in paper.readings:
                 for key, dataset in paper.datasets.items():
@@ -218,15 +227,35 @@ def resolve(paper: Paper, dataset: str, reading: str, method: str, max_epochs: i
     if max_epochs is not None:
         training["max_epochs"] = min(max_epochs, training.get("max_epochs", max_epochs))
     return {
-        "model": {"name": row.model, **checked(options_of("models", row.model), laid(lambda layer: layer.models.get(row.model, {})), where).model_dump(mode="json")},
-        "method": {"name": row.method, **checked(options_of("methods", row.method), laid(lambda layer: layer.methods.get(row.method, {})), where).model_dump(mode="json")},
+        "model": {
+            "name": row.model,
+            **checked(
+                options_of("models", row.model), laid(lambda layer: layer.models.get(row.model, {})), where
+            ).model_dump(mode="json"),
+        },
+        "method": {
+            "name": row.method,
+            **checked(
+                options_of("methods", row.method), laid(lambda layer: layer.methods.get(row.method, {})), where
+            ).model_dump(mode="json"),
+        },
         "training": checked(Training, training, where).model_dump(mode="json"),
     }
 
 
 def spec_code(spec: Mapping[str, Any]) -> str:
     """The part of a run's fingerprint that is known while the DAG is built: its settings and the code it imports."""
-    return digest({"spec": spec, "code": code_hash("training.run", "evaluation.lists", f"models.{spec['model']['name']}", f"methods.{spec['method']['name']}")})
+    return digest(
+        {
+            "spec": spec,
+            "code": code_hash(
+                "training.run",
+                "evaluation.lists",
+                f"models.{spec['model']['name']}",
+                f"methods.{spec['method']['name']}",
+            ),
+        }
+    )
 
 
 def claim_ids(patterns: tuple[str, ...]) -> Iterator[str]:
@@ -234,9 +263,9 @@ def claim_ids(patterns: tuple[str, ...]) -> Iterator[str]:
     for pattern in patterns:
         first, dash, last = pattern.partition("-")
         prefix = first.rstrip("0123456789")
-        if dash and first[len(prefix):] and last.startswith(prefix) and last[len(prefix):].isdigit():
+        if dash and first[len(prefix) :] and last.startswith(prefix) and last[len(prefix) :].isdigit():
             width = len(first) - len(prefix)
-            for number in range(int(first[len(prefix):]), int(last[len(prefix):]) + 1):
+            for number in range(int(first[len(prefix) :]), int(last[len(prefix) :]) + 1):
                 yield f"{prefix}{number:0{width}d}"
         else:
             yield pattern

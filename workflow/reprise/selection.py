@@ -1,4 +1,4 @@
-"""What a configuration selects, and why the rest is not run: decided from files and settings, before anything starts."""
+"""What a configuration selects, and why the rest is not run: decided from files and settings."""
 
 from __future__ import annotations
 
@@ -25,16 +25,22 @@ def papers(config: Config) -> list[Paper]:
     for key, names in known.items():
         for wanted in getattr(config, key) or ():
             if wanted.lower() not in {name.lower() for name in names}:
-                raise RepriseError(f"config {key}={wanted}", expected="one of " + ", ".join(sorted(names)), found=wanted)
+                raise RepriseError(
+                    f"config {key}={wanted}", expected="one of " + ", ".join(sorted(names)), found=wanted
+                )
     return [paper for paper in every if config.keeps("papers", paper.name)]
 
 
 def datasets_of(paper: Paper, exhibit: Exhibit | None, config: Config) -> list[str]:
     """The data sets of an exhibit (or paper) that `config` selects; stand-ins only where they are selected by name."""
     return [
-        key for key, dataset in paper.datasets.items()
-        if (config.datasets is not None and config.keeps("datasets", key) if dataset.stand_in
-            else config.keeps("datasets", key) and (exhibit is None or key in exhibit.datasets))
+        key
+        for key, dataset in paper.datasets.items()
+        if (
+            config.datasets is not None and config.keeps("datasets", key)
+            if dataset.stand_in
+            else config.keeps("datasets", key) and (exhibit is None or key in exhibit.datasets)
+        )
     ]
 
 

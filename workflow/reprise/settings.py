@@ -36,4 +36,6 @@ def checked(kind: type[Settings], values: Any, where: str) -> Any:
             else:
                 problems.append(f"{key}: {item['msg']} (found {item.get('input')!r})")
         known = ", ".join(kind.model_fields)
-        raise RepriseError(where, expected=f"only these keys, with valid values: {known}", found="; ".join(problems)) from None
+        raise RepriseError(
+            where, expected=f"only these keys, with valid values: {known}", found="; ".join(problems)
+        ) from None

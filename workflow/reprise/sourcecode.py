@@ -1,7 +1,7 @@
 """What Reprise knows of its own source without importing it.
 
-Two questions are asked while the DAG is built, when importing PyTorch would cost seconds: which settings does a model or
-method file accept, and has the code that a run would import changed. Both are answered from the syntax tree.
+Two questions are asked while the DAG is built, when importing PyTorch would cost seconds: which settings does a model
+or method file accept, and has the code that a run would import changed. Both are answered from the syntax tree.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def options_of(kind: str, name: str) -> type[Settings]:
     if not found:
         raise RepriseError(f"reprise/{kind}/{name}.py", expected="class Options(Settings)", found="none")
     names = {key: getattr(settings, key) for key in settings.__all__} | {"__name__": f"reprise.{kind}.{name}"}
-    # Our own file, not input. Annotations are evaluated at once (dont_inherit), as there is no module to find them in later.
+    # Our own file, not input. Annotations are evaluated at once (dont_inherit), as there is no module to find them in
+    # later.
     exec(compile(ast.Module([found[0]], []), f"reprise/{kind}/{name}.py", "exec", dont_inherit=True), names)
     return names["Options"]
 
@@ -56,7 +57,11 @@ def _plain(path: Path) -> str:
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 node.body = node.body[1:] or [ast.Pass()]
     return ast.unparse(tree)
 

@@ -31,7 +31,9 @@ class Interactions:
         """Sort `pairs` [N, 2] (user, item) and lay them on `device`."""
         pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))].astype(np.int64)
         offsets = np.searchsorted(pairs[:, 0], np.arange(n_users + 1))
-        return cls(n_users, n_items, torch.from_numpy(pairs[:, 1].copy()).to(device), torch.from_numpy(offsets).to(device))
+        return cls(
+            n_users, n_items, torch.from_numpy(pairs[:, 1].copy()).to(device), torch.from_numpy(offsets).to(device)
+        )
 
     @property
     def degrees(self) -> Tensor:

@@ -18,7 +18,8 @@ from reprise.methods import Wrapper
 
 
 def recommend(folder: Path, method: Wrapper, ranking: Ranking, setting: dict[str, Any], k: int) -> None:
-    """Rank for every user of `ranking` and write `topk.parquet` (user, rank, item, score): `k` items a user, best first.
+    """Rank for every user of `ranking` and write `topk.parquet` (user, rank, item, score): `k` items a user, best
+    first.
 
     The item after the cut is ranked too, as rank k + 1, so that `evaluate` can say how often a tie fell on the cut.
     """
@@ -27,18 +28,27 @@ def recommend(folder: Path, method: Wrapper, ranking: Ranking, setting: dict[str
         for _, rows, items, scores in ranking.lists(method, [setting], k + 1):
             users = ranking.users[rows]
             there = items >= 0
-            frames.append(pd.DataFrame({
-                "user": users[:, None].expand_as(items)[there].cpu().numpy().astype("int32"),
-                "rank": torch.arange(1, items.shape[1] + 1, device=items.device).expand_as(items)[there].cpu().numpy().astype("int16"),
-                "item": items[there].cpu().numpy().astype("int32"),
-                "score": scores[there].cpu().numpy().astype("float32"),
-            }))
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "user": users[:, None].expand_as(items)[there].cpu().numpy().astype("int32"),
+                        "rank": torch.arange(1, items.shape[1] + 1, device=items.device)
+                        .expand_as(items)[there]
+                        .cpu()
+                        .numpy()
+                        .astype("int16"),
+                        "item": items[there].cpu().numpy().astype("int32"),
+                        "score": scores[there].cpu().numpy().astype("float32"),
+                    }
+                )
+            )
     with replacing(folder / "topk.parquet") as beside:
         pd.concat(frames, ignore_index=True).to_parquet(beside, index=False)
 
 
 def evaluate(folder: Path, data: Prepared, ranking: Ranking, ks: tuple[int, ...]) -> None:
-    """Read `topk.parquet`; write `users.parquet` (a row a user, a column a metric) and `metrics.csv` (metric, k, group, value).
+    """Read `topk.parquet`; write `users.parquet` (a row a user, a column a metric) and `metrics.csv` (metric, k, group,
+    value).
 
     Raises
     ------
@@ -50,8 +60,12 @@ def evaluate(folder: Path, data: Prepared, ranking: Ranking, ks: tuple[int, ...]
     users = ranking.users.cpu()
     owner = torch.tensor(top["user"].to_numpy("int64"))
     if not torch.equal(torch.unique(owner), users):
-        raise RepriseError(str(folder / "topk.parquet"), expected=f"lists for the {len(users)} users with held-out items",
-                           found=f"{top['user'].nunique()} users", fix="run recommend again")
+        raise RepriseError(
+            str(folder / "topk.parquet"),
+            expected=f"lists for the {len(users)} users with held-out items",
+            found=f"{top['user'].nunique()} users",
+            fix="run recommend again",
+        )
     row = torch.searchsorted(users, owner)
     column = torch.tensor(top["rank"].to_numpy("int64")) - 1
     items = torch.full((len(users), deepest + 1), -1)
@@ -60,8 +74,12 @@ def evaluate(folder: Path, data: Prepared, ranking: Ranking, ks: tuple[int, ...]
     scores[row, column] = torch.tensor(top["score"].to_numpy("float32"))
 
     lists = items[:, :deepest].to(ranking.users.device)
-    hits = torch.cat([ranking.hits(slice(start, start + ranking.chunk), lists[start:start + ranking.chunk])
-                      for start in range(0, len(users), ranking.chunk)])
+    hits = torch.cat(
+        [
+            ranking.hits(slice(start, start + ranking.chunk), lists[start : start + ranking.chunk])
+            for start in range(0, len(users), ranking.chunk)
+        ]
+    )
     values = {name: column.cpu().numpy() for name, column in per_user(hits, ranking.relevant, ks).items()}
     with replacing(folder / "users.parquet") as beside:
         pd.DataFrame({"user": users.numpy().astype("int32"), **values}).to_parquet(beside, index=False)

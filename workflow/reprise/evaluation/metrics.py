@@ -67,8 +67,9 @@ def over_items(lists: Tensor, counts: Tensor, ks: Iterable[int]) -> dict[str, fl
     Returns
     -------
     dict of str to float, keyed `coverage@20`
-        coverage: share of all items in at least one list; gini: Gini index of how often each item is recommended, 0 when all
-        equally often, near 1 when few items fill all lists; popularity: mean training count of the recommended items.
+        coverage: share of all items in at least one list; gini: Gini index of how often each item is recommended, 0
+        when all equally often, near 1 when few items fill all lists; popularity: mean training count of the recommended
+        items.
     """
     values = {}
     for k in ks:

@@ -28,13 +28,18 @@ class Scorer(Protocol):
 class Ranking:
     """The users to rank for, what each has to find, and what is not offered to it.
 
-    Equal scores are ordered by a fixed pseudo-random order of the items, shifted for each user, so that a constant score ranks
-    like chance and an item's id carries no information. (The official code orders them by ascending id; with float32 scores of
-    a trained model ties at the cut do not occur, and `ties@k` says how often they did.)
+    Equal scores are ordered by a fixed pseudo-random order of the items, shifted for each user, so that a constant
+    score ranks like chance and an item's id carries no information. (The official code orders them by ascending id;
+    with float32 scores of a trained model ties at the cut do not occur, and `ties@k` says how often they did.)
     """
 
-    def __init__(self, held_out: np.ndarray, masked: np.ndarray, n_users: int, n_items: int, device: torch.device | str):
-        """Lay out `held_out` [N, 2] and `masked` [M, 2] (user, item) pairs on `device`. Users are those with held-out rows."""
+    def __init__(
+        self, held_out: np.ndarray, masked: np.ndarray, n_users: int, n_items: int, device: torch.device | str
+    ):
+        """Lay out `held_out` [N, 2] and `masked` [M, 2] (user, item) pairs on `device`.
+
+        Users are those with held-out rows.
+        """
         self.held_out = Interactions.of(held_out, n_users, n_items, device)
         self.masked = Interactions.of(masked, n_users, n_items, device)
         self.users = torch.nonzero(self.held_out.degrees).squeeze(1)
@@ -96,15 +101,22 @@ class Ranking:
         width = min(k + 1, scores.shape[1])
         values, items = scores.topk(width, dim=1)
         if bool(values[:, 0].isnan().any()):  # topk puts NaN first
-            raise RepriseError(f"ranking, user {int(users[values[:, 0].isnan()][0])}", kind="diverged", expected="finite scores",
-                               found="NaN", fix="lower the learning rate, or look at the last losses in history.csv")
+            raise RepriseError(
+                f"ranking, user {int(users[values[:, 0].isnan()][0])}",
+                kind="diverged",
+                expected="finite scores",
+                found="NaN",
+                fix="lower the learning rate, or look at the last losses in history.csv",
+            )
         tied = (values[:, 1:] == values[:, :-1]).any(1)
         if bool(tied.any()):
             items[tied] = self._ordered(scores[tied], users[tied], width)
             values[tied] = scores[tied].gather(1, items[tied])
         items, values = items[:, :k], values[:, :k]
         if width < k:
-            items, values = (torch.nn.functional.pad(x, (0, k - width), value=v) for x, v in ((items, -1), (values, -torch.inf)))
+            items, values = (
+                torch.nn.functional.pad(x, (0, k - width), value=v) for x, v in ((items, -1), (values, -torch.inf))
+            )
         return items.masked_fill(values == -torch.inf, -1), values
 
     def _ordered(self, scores: Tensor, users: Tensor, width: int) -> Tensor:

@@ -11,7 +11,10 @@ from reprise.methods import Pairs, Setting, Wrapper, binary_cross_entropy
 from reprise.models import FactorModel, xavier
 from reprise.settings import Field, Settings
 
-CELLS = {"cpu": 1 << 16, "cuda": 1 << 24}  # cells of the outer product held at a time: what a core's cache, or a GPU, likes
+CELLS = {
+    "cpu": 1 << 16,
+    "cuda": 1 << 24,
+}  # cells of the outer product held at a time: what a core's cache, or a GPU, likes
 
 
 class Options(Settings):
@@ -20,15 +23,17 @@ class Options(Settings):
     alpha: float = Field(ge=0, description="weight of the item branch's loss (Eq. 8)")
     beta: float = Field(ge=0, description="weight of the user branch's loss (Eq. 8)")
     fusion: Literal["pairwise", "batch_outer"] = Field(description="pairwise: Eq. 6-7; batch_outer: the official code")
-    c: tuple[int, ...] | Literal["all"] = Field(description="reference values that selection may choose; all: the sweep's")
+    c: tuple[int, ...] | Literal["all"] = Field(
+        description="reference values that selection may choose; all: the sweep's"
+    )
     sweep: tuple[int, int] = Field(description="first and last reference value of the curve, in steps of 1")
 
 
 class Method(Wrapper):
     """Training: L = L_O + alpha L_I + beta L_U (Eq. 8); ranking: (y_k - c) s(y_i) s(y_u) (Eq. 9).
 
-    y_k is the model's score, y_i and y_u are linear maps of the rows that score, without bias, as in the official code (the
-    paper says MLP). The user's gate multiplies all items of a user alike, so ranking leaves it out.
+    y_k is the model's score, y_i and y_u are linear maps of the rows that score, without bias, as in the official code
+    (the paper says MLP). The user's gate multiplies all items of a user alike, so ranking leaves it out.
     """
 
     source = "Wei et al.: MACR (KDD 2021), Eq. 6-9"
@@ -49,9 +54,13 @@ class Method(Wrapper):
             fused = binary_cross_entropy(batch.positive * gate_good, batch.negative * gate_bad)
         else:
             fused = outer_softplus(-batch.positive, gate_good) + outer_softplus(batch.negative, gate_bad)
-        # One positive and one negative share the user, so L_U is smallest at s(y_u) = 1/2 and says nothing about activity.
-        return (fused + self.options.alpha * binary_cross_entropy(item_good, item_bad)
-                + self.options.beta * binary_cross_entropy(user, user))
+        # One positive and one negative share the user, so L_U is smallest at s(y_u) = 1/2 and says nothing about
+        # activity.
+        return (
+            fused
+            + self.options.alpha * binary_cross_entropy(item_good, item_bad)
+            + self.options.beta * binary_cross_entropy(user, user)
+        )
 
     def choices(self) -> list[Setting]:
         """The reference values that selection may choose."""
@@ -80,9 +89,9 @@ class Method(Wrapper):
 def outer_softplus(scores: Tensor, gates: Tensor) -> Tensor:
     """Mean over all pairs (a, b) of softplus(gates[a] * scores[b]), for `scores` and `gates` [B]; returns a scalar.
 
-    The official code multiplies a [B] score with a [B, 1] gate, which broadcasts to [B, B]: every score meets the gates of all
-    other pairs. Loss and both gradients are formed block by block of rows, so memory is bounded by `CELLS`, not by B squared;
-    the block's size changes a sum's rounding and nothing else.
+    The official code multiplies a [B] score with a [B, 1] gate, which broadcasts to [B, B]: every score meets the gates
+    of all other pairs. Loss and both gradients are formed block by block of rows, so memory is bounded by `CELLS`, not
+    by B squared; the block's size changes a sum's rounding and nothing else.
     """
     return _OuterSoftplus.apply(scores, gates)
 

@@ -24,10 +24,11 @@ class Options(Settings):
 class Model(FactorModel):
     """y(u, i) = <e_u, e_i>, e the mean of layers 0..L, layer l+1 = D^-1/2 A D^-1/2 layer l, no self loops.
 
-    The graph is bipartite, R [n_users, n_items] its normalised user-item block, so layers of users and items take turns:
-    U(l+1) = R I(l) and I(l+1) = R' U(l). Two consequences make a step cheap and change nothing else. All item layers follow
-    from layer 0 by I(1) = R' U(0) and I(l+2) = (R'R) I(l), so no user layer is ever computed for all users. And the sum over a
-    user's layers 1..L is R times the sum of item layers 0..L-1, a product with the rows of the batch's users alone.
+    The graph is bipartite, R [n_users, n_items] its normalised user-item block, so layers of users and items take
+    turns: U(l+1) = R I(l) and I(l+1) = R' U(l). Two consequences make a step cheap and change nothing else. All item
+    layers follow from layer 0 by I(1) = R' U(0) and I(l+2) = (R'R) I(l), so no user layer is ever computed for all
+    users. And the sum over a user's layers 1..L is R times the sum of item layers 0..L-1, a product with the rows of
+    the batch's users alone.
     """
 
     source = "He et al.: LightGCN (SIGIR 2020), Eq. 3, 4 and 8 with equal layer weights"
@@ -64,14 +65,16 @@ class Model(FactorModel):
         owner, position = self.graph.of_users(users)
         starts = torch.searchsorted(owner, torch.arange(len(users), device=users.device))
         smoothed = nn.functional.embedding_bag(
-            self.graph.items[position], sum(layers[:-1]), starts, mode="sum", per_sample_weights=self.weights[position])
+            self.graph.items[position], sum(layers[:-1]), starts, mode="sum", per_sample_weights=self.weights[position]
+        )
         learned = take(self.user, users)
         return Rows((learned + smoothed) / (self.layers + 1), sum(layers) / (self.layers + 1), learned)
 
 
 @dataclass(frozen=True)
 class Sparse:
-    """A sparse matrix by rows: row r holds `values` at `columns`, from `starts[r]` on. PyTorch's bags of embeddings multiply with
+    """A sparse matrix by rows: row r holds `values` at `columns`, from `starts[r]` on. PyTorch's bags of embeddings
+    multiply with
     it several times faster than its CSR matrices do, and on a GPU in a fixed order."""
 
     columns: Tensor

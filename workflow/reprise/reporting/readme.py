@@ -21,7 +21,7 @@ BLOCK = re.compile(r"(<!-- results:start (\S+) (\S+) (\S+) (\S+) -->\n).*?(<!-- 
 
 
 def shown(paper_name: str, table: str, dataset: str, figure: str) -> str:
-    """The rows of one table on one data set that are on record, beside the printed ones, and one figure, in Markdown."""
+    """Render what is on record of one table and data set, beside the print, and one figure, in Markdown."""
     paper = load_paper(paper_name)
     # A folder without results: what is of record is all there is.
     config = make_config({"datasets": dataset, "results": str(RECORD)})
@@ -44,6 +44,9 @@ def refreshed(text: str) -> str:
         The marks are not there.
     """
     if not BLOCK.search(text):
-        raise RepriseError(str(README), expected="<!-- results:start PAPER TABLE DATASET FIGURE --> and <!-- results:end -->",
-                           found="no such marks")
+        raise RepriseError(
+            str(README),
+            expected="<!-- results:start PAPER TABLE DATASET FIGURE --> and <!-- results:end -->",
+            found="no such marks",
+        )
     return BLOCK.sub(lambda found: f"{found[1]}{shown(*found.groups()[1:5])}{found[6]}", text)

@@ -35,8 +35,12 @@ def main(args: argparse.Namespace, config: Config) -> None:
     wanted = args.fingerprints or list(held)
     missing = [name for name in wanted if name not in held]
     if missing or not wanted:
-        raise RepriseError(str(store), expected="finished runs to pack", found=f"no {', '.join(missing) or 'run'}",
-                           fix="python -m reprise run ... first")
+        raise RepriseError(
+            str(store),
+            expected="finished runs to pack",
+            found=f"no {', '.join(missing) or 'run'}",
+            fix="python -m reprise run ... first",
+        )
     with replacing(args.archive) as beside, tarfile.open(beside, "w") as archive:
         for name in wanted:
             for path in sorted(held[name].rglob("*")):

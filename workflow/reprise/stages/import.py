@@ -47,7 +47,9 @@ def main(args: argparse.Namespace, config: Config) -> None:
                 raise RepriseError(f"{args.archive}: {name}", expected=f"run {name}", found=f"run {inside}")
         new = [name for name in found if name not in held]
         for name in new:
-            target = store / name  # an unfinished attempt may lie here; its lock file and checkpoint are worth nothing now
+            target = (
+                store / name
+            )  # an unfinished attempt may lie here; its lock file and checkpoint are worth nothing now
             if target.exists():
                 os.replace(target, Path(beside, f"old-{name}"))
             os.replace(found[name], target)

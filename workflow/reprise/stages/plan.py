@@ -52,13 +52,18 @@ def describe(paper: Paper, planned: list[Planned], config: Config) -> Iterable[s
     seconds, size = sum(one["wall_s"] for one in found), sum(one["bytes"] for one in found)
     unknown = Counter(_cell(one) for one in waiting if _cell(one) not in costs.index)
     if found:
-        yield f"time: {seconds / 3600:.1f} h of one process for {len(found)} runs, from measured runs; --cores N divides it by N"
+        hours = f"{seconds / 3600:.1f} h of one process for {len(found)} runs"
+        yield f"time: {hours}, from measured runs; --cores N divides it by N"
     for (dataset, method, reading), count in unknown.items():
         yield f"time: not measured for {count} runs of {method} on {dataset}, {reading}"
     fetched = sum(_to_fetch(paper, {one.run.dataset for one in waiting}, config))
-    yield f"space: {(fetched + size) / 1e9:.2f} GB ({fetched / 1e9:.2f} to fetch, {size / 1e9:.2f} of runs, as far as measured)"
-    reasons = Counter((one.run.dataset, one.reason) if paper.methods[one.run.method].not_run is None else (one.run.method, one.reason)
-                      for one in planned if one.reason)
+    parts = f"{fetched / 1e9:.2f} to fetch, {size / 1e9:.2f} of runs, as far as measured"
+    yield f"space: {(fetched + size) / 1e9:.2f} GB ({parts})"
+    reasons = Counter(
+        (one.run.dataset, one.reason) if paper.methods[one.run.method].not_run is None else (one.run.method, one.reason)
+        for one in planned
+        if one.reason
+    )
     for (what, reason), count in reasons.items():
         yield f"not run: {count} runs of {what}: {reason}"
 

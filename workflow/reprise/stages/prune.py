@@ -16,8 +16,14 @@ HELP = "delete stored runs that no results refer to"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name further results folders, and say yes."""
-    parser.add_argument("--keep", action="append", default=[], type=Path, metavar="RESULTS",
-                        help="another results folder whose runs stay (the configured one always counts)")
+    parser.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="RESULTS",
+        help="another results folder whose runs stay (the configured one always counts)",
+    )
     parser.add_argument("--yes", action="store_true", help="delete; without it only the list is shown")
 
 

@@ -1,7 +1,8 @@
 """Put this machine's finished runs of a paper on record.
 
-Adds them to results/record/<paper>.runs.csv, rebuilds <paper>.csv, and copies tables, figures and the scorecard, and renews the
-README's results. A run that is on record already is left as it is, unless --force. Nothing else ever writes there.
+Adds them to results/record/<paper>.runs.csv, rebuilds <paper>.csv, and copies tables, figures and the scorecard, and
+renews the README's results. A run that is on record already is left as it is, unless --force. Nothing else ever writes
+there.
 """
 
 from __future__ import annotations

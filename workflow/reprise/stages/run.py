@@ -22,7 +22,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def named_run(args: argparse.Namespace) -> Run:
     """The run that the arguments name."""
-    return Run(args.paper, args.dataset, args.reading, load_paper(args.paper).method(args.method).backbone, args.method, "main", args.seed)
+    return Run(
+        args.paper,
+        args.dataset,
+        args.reading,
+        load_paper(args.paper).method(args.method).backbone,
+        args.method,
+        "main",
+        args.seed,
+    )
 
 
 def main(args: argparse.Namespace, config: Config) -> None:

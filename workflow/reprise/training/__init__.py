@@ -1,1 +1,1 @@
-"""From a resolved spec and prepared data to trained weights: sampling, the loop, checkpoints, the choice of epoch, the store."""
+"""From a resolved spec and prepared data to trained weights, and to the store that keeps them."""

@@ -1,4 +1,7 @@
-"""A checkpoint is one safetensors file: tensors, and everything else as JSON in its header. Written beside, then renamed."""
+"""A checkpoint is one safetensors file: tensors, and everything else as JSON in its header.
+
+Written beside, then renamed.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,11 @@ from reprise.files import replacing
 def save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     """Write `tensors` and `meta` (JSON values) atomically."""
     with replacing(path) as beside:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, beside, metadata={"reprise": json.dumps(meta)})
+        save_file(
+            {name: tensor.contiguous() for name, tensor in tensors.items()},
+            beside,
+            metadata={"reprise": json.dumps(meta)},
+        )
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -33,12 +40,16 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             meta = json.loads((file.metadata() or {})["reprise"])
             return {name: file.get_tensor(name) for name in file.keys()}, meta
     except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise RepriseError(str(path), expected="a checkpoint of Reprise", found=str(error), fix="delete it and run again") from None
+        raise RepriseError(
+            str(path), expected="a checkpoint of Reprise", found=str(error), fix="delete it and run again"
+        ) from None
 
 
 def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Keep the tensors named `<prefix>/...`, without the prefix."""
-    return {name.removeprefix(prefix + "/"): tensor for name, tensor in tensors.items() if name.startswith(prefix + "/")}
+    return {
+        name.removeprefix(prefix + "/"): tensor for name, tensor in tensors.items() if name.startswith(prefix + "/")
+    }
 
 
 def over(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

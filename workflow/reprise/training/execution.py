@@ -37,8 +37,12 @@ class Execution:
         self.code = spec_code(self.spec)
         data = Path(config.results, run.paper, run.dataset, "data")
         if not (data / "check.json").exists():
-            raise RepriseError(str(data), expected="prepared and checked data", found="no check.json",
-                               fix=f"python -m reprise prepare {run.paper} {run.dataset}, then check")
+            raise RepriseError(
+                str(data),
+                expected="prepared and checked data",
+                found="no check.json",
+                fix=f"python -m reprise prepare {run.paper} {run.dataset}, then check",
+            )
         self.data = Prepared.load(data)
         self.cell = cell_fingerprint(self.code, self.data.content, device, config.threads)
         self.fingerprint = f"{self.cell}-s{run.seed}"
@@ -68,7 +72,9 @@ class Execution:
     def _selected(self) -> dict[str, Any]:
         path = self.entry / "selected.json"
         if not path.exists():
-            raise RepriseError(self.label, expected="a trained model in the store", found=f"no {path}", fix="run its stage train first")
+            raise RepriseError(
+                self.label, expected="a trained model in the store", found=f"no {path}", fix="run its stage train first"
+            )
         return read_json(path)
 
     def _lists(self) -> Iterator[tuple[Path, str]]:
@@ -95,7 +101,9 @@ class Execution:
             part = "train+valid" if refitted else training["fit_on"]
             fitted = Interactions.of(self.data.parts(part), self.data.n_users, self.data.n_items, self.device)
             method = build(self.spec, fitted, self.run.seed, "refit" if refitted else "search")
-            method.load_state_dict({name: t.to(self.device) for name, t in checkpoint.load(folder / "model.safetensors")[0].items()})
+            method.load_state_dict(
+                {name: t.to(self.device) for name, t in checkpoint.load(folder / "model.safetensors")[0].items()}
+            )
             ranking = ranking_of(self.data, split, self.device)
             recommend(folder, method, ranking, self._selected()["setting"], max(training["ks"]))
 
@@ -107,7 +115,9 @@ class Execution:
 
         for folder, split in self._lists():
             if not (folder / "topk.parquet").exists():
-                raise RepriseError(str(folder), expected="topk.parquet", found="none", fix="run the stage recommend first")
+                raise RepriseError(
+                    str(folder), expected="topk.parquet", found="none", fix="run the stage recommend first"
+                )
             evaluate(folder, self.data, ranking_of(self.data, split, self.device), tuple(self.spec["training"]["ks"]))
 
     def finish(self, finishing_s: float) -> None:
@@ -118,14 +128,35 @@ class Execution:
         cuda = self.device == "cuda"
         peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         name = torch.cuda.get_device_name() if cuda else f"cpu {torch.backends.cpu.get_cpu_capability()}"
-        write_json(self.entry / "cost.json", {
-            "wall_s": round(training_s + selected.pop("rank_s") + finishing_s, 3), "device": name, "threads": self.config.threads,
-            "peak_bytes": peak, "epochs": selected["epoch"], "steps": steps, "step_s": training_s / steps if steps else 0.0})
-        write_json(self.entry / "run.json", {
-            "fingerprint": self.fingerprint, "cell": self.cell, "code": self.code, "spec": self.spec, "seed": self.run.seed,
-            "content": self.data.content, "device": name, "threads": self.config.threads, "selected": selected,
-            "versions": {"python": platform.python_version(), "torch": torch.__version__}, "commit": _commit(),
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")})
+        write_json(
+            self.entry / "cost.json",
+            {
+                "wall_s": round(training_s + selected.pop("rank_s") + finishing_s, 3),
+                "device": name,
+                "threads": self.config.threads,
+                "peak_bytes": peak,
+                "epochs": selected["epoch"],
+                "steps": steps,
+                "step_s": training_s / steps if steps else 0.0,
+            },
+        )
+        write_json(
+            self.entry / "run.json",
+            {
+                "fingerprint": self.fingerprint,
+                "cell": self.cell,
+                "code": self.code,
+                "spec": self.spec,
+                "seed": self.run.seed,
+                "content": self.data.content,
+                "device": name,
+                "threads": self.config.threads,
+                "selected": selected,
+                "versions": {"python": platform.python_version(), "torch": torch.__version__},
+                "commit": _commit(),
+                "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            },
+        )
         (self.entry / "checkpoint.safetensors").unlink(missing_ok=True)
 
     def show(self) -> None:
@@ -167,7 +198,9 @@ def executing(run: Run, config: Config) -> Iterator[Execution]:
             code = execution.code
             yield execution
     except Exception as error:
-        reason = error.reason() if isinstance(error, RepriseError) else f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = (
+            error.reason() if isinstance(error, RepriseError) else f"{type(error).__name__}: {error}".splitlines()[0]
+        )
         if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
             reason = f"memory: {reason}"
         write_json(failure, {"reason": reason, "code": code, "date": datetime.date.today().isoformat()})
@@ -176,7 +209,8 @@ def executing(run: Run, config: Config) -> Iterator[Execution]:
 
 
 def keep_freed_memory() -> None:
-    """Ask the allocator to keep what is freed: a step frees and takes the same few megabytes, and giving them back to the system in
+    """Ask the allocator to keep what is freed: a step frees and takes the same few megabytes, and giving them back to
+    the system in
     between cost a third of a step's time."""
     with contextlib.suppress(OSError, AttributeError):  # not glibc
         libc = ctypes.CDLL("libc.so.6")
@@ -188,8 +222,12 @@ def _commit() -> str:
     """The commit of the code, `+` where it was edited since; empty outside a checkout."""
     here = Path(__file__).parent
     try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-        dirty = subprocess.run(["git", "status", "--porcelain", "--", "."], cwd=here, capture_output=True, text=True, check=True).stdout
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        dirty = subprocess.run(
+            ["git", "status", "--porcelain", "--", "."], cwd=here, capture_output=True, text=True, check=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
         return ""
     return commit + ("+" if dirty.strip() else "")

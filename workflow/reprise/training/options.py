@@ -22,4 +22,6 @@ class Training(Settings):
     fit_on: Literal["train", "train+valid"] = Field(description="what the search phase trains on")
     select_on: Literal["valid", "test"] = Field(description="what chooses the epoch and the inference setting")
     refit: bool = Field(description="train again on train+valid for the chosen number of steps before the test is read")
-    empty_users: Literal["skip", "item0"] = Field(description="users without training rows: never drawn, or item 0 is their positive")
+    empty_users: Literal["skip", "item0"] = Field(
+        description="users without training rows: never drawn, or item 0 is their positive"
+    )

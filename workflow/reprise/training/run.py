@@ -1,6 +1,8 @@
-"""One training run: search for the best epoch and setting, train again if the reading says so, leave the weights behind.
+"""One training run: search for the best epoch and setting, train again if the reading says so, leave the weights
+behind.
 
-Killed at any point and started again in the same folder, it goes on from its last checkpoint and ends with the same bits.
+Killed at any point and started again in the same folder, it goes on from its last checkpoint and ends with the same
+bits.
 """
 
 from __future__ import annotations
@@ -47,8 +49,16 @@ def ranking_of(data: Prepared, split: str, device: torch.device | str) -> Rankin
 class Job:
     """The two phases of one run and what they share."""
 
-    def __init__(self, folder: Path, data: Prepared, spec: dict[str, Any], seed: int, device: torch.device | str, label: str,
-                 checkpoint_every: float = CHECKPOINT_EVERY):
+    def __init__(
+        self,
+        folder: Path,
+        data: Prepared,
+        spec: dict[str, Any],
+        seed: int,
+        device: torch.device | str,
+        label: str,
+        checkpoint_every: float = CHECKPOINT_EVERY,
+    ):
         self.folder, self.data, self.spec, self.seed, self.device, self.label = folder, data, spec, seed, device, label
         self.options = Training(**spec["training"])
         self.ranking = ranking_of(data, self.options.select_on, device)
@@ -79,7 +89,9 @@ class Job:
                 for _ in range(epochs):
                     loss = trainer.train(trainer.steps_per_epoch)
                     bar.update()
-                    bar.set_postfix(loss=f"{loss:.4f}", best=f"{options.metric}@{options.k} {max(self.best.score, 0):.4f}")
+                    bar.set_postfix(
+                        loss=f"{loss:.4f}", best=f"{options.metric}@{options.k} {max(self.best.score, 0):.4f}"
+                    )
                 self._evaluate(method, round(trainer.epochs), trainer.steps, loss)
                 self._checkpoint(trainer)
         self.trained_steps += trainer.steps
@@ -101,15 +113,25 @@ class Job:
                         loss = trainer.train(min(trainer.steps_per_epoch, total - trainer.steps))
                         bar.update()
                         bar.set_postfix(loss=f"{loss:.4f}")
-                self.history.append({"phase": "refit", "epoch": round(trainer.epochs, 2), "steps": trainer.steps, "loss": loss})
+                self.history.append(
+                    {"phase": "refit", "epoch": round(trainer.epochs, 2), "steps": trainer.steps, "loss": loss}
+                )
                 self._checkpoint(trainer)
         self.trained_steps += trainer.steps
         self.training_seconds += trainer.seconds
         return method
 
     def _bar(self, total: int, trainer: Trainer, phase: str) -> tqdm:
-        return tqdm(total=total, initial=round(trainer.epochs), desc=f"{self.label} {phase}", unit="epoch", leave=False,
-                    mininterval=2, dynamic_ncols=True, disable=None)
+        return tqdm(
+            total=total,
+            initial=round(trainer.epochs),
+            desc=f"{self.label} {phase}",
+            unit="epoch",
+            leave=False,
+            mininterval=2,
+            dynamic_ncols=True,
+            disable=None,
+        )
 
     def _evaluate(self, method: Wrapper, epoch: int, steps: int, loss: float | None) -> None:
         started = time.perf_counter()
@@ -117,21 +139,49 @@ class Job:
         with torch.no_grad():
             measured = self.ranking.measure(method, settings, self.options.k, METRICS)
         named = [{name.split("@")[0]: value for name, value in one.items()} for one in measured]
-        setting, metrics = self.best.see(epoch, steps, list(zip(settings, named, strict=True)), method.choices(), method.state_dict())
-        self.history.append({"phase": "search", "epoch": epoch, "steps": steps, "loss": loss, "split": self.options.select_on,
-                             "setting": setting_name(setting), **metrics})
+        setting, metrics = self.best.see(
+            epoch, steps, list(zip(settings, named, strict=True)), method.choices(), method.state_dict()
+        )
+        self.history.append(
+            {
+                "phase": "search",
+                "epoch": epoch,
+                "steps": steps,
+                "loss": loss,
+                "split": self.options.select_on,
+                "setting": setting_name(setting),
+                **metrics,
+            }
+        )
         self.ranking_seconds += time.perf_counter() - started
         if time.monotonic() - self.said_at > SAY_EVERY:  # for the log file; a terminal has the bar
-            logger.info("%s: epoch %d, loss %.4f, %s@%d %.4f", self.label, epoch, loss, self.options.metric, self.options.k, self.best.score)
+            logger.info(
+                "%s: epoch %d, loss %.4f, %s@%d %.4f",
+                self.label,
+                epoch,
+                loss,
+                self.options.metric,
+                self.options.k,
+                self.best.score,
+            )
             self.said_at = time.monotonic()
 
     def _checkpoint(self, trainer: Trainer) -> None:
         if time.monotonic() - self.saved_at < self.checkpoint_every:
             return
         tensors, meta = trainer.state()
-        job = {"best": self.best.state(), "history": self.history, "ranking_seconds": self.ranking_seconds,
-               "training_seconds": self.training_seconds, "trained_steps": self.trained_steps}
-        checkpoint.save(self.folder / "checkpoint.safetensors", tensors | checkpoint.over("best", self.best.weights), {**meta, "job": job})
+        job = {
+            "best": self.best.state(),
+            "history": self.history,
+            "ranking_seconds": self.ranking_seconds,
+            "training_seconds": self.training_seconds,
+            "trained_steps": self.trained_steps,
+        }
+        checkpoint.save(
+            self.folder / "checkpoint.safetensors",
+            tensors | checkpoint.over("best", self.best.weights),
+            {**meta, "job": job},
+        )
         self.saved_at = time.monotonic()
 
     def resume(self) -> tuple[str, tuple[dict, dict] | None]:
@@ -155,29 +205,61 @@ class Job:
             return rows
         k, split = self.options.k, self.options.select_on
         for key, best in self.best.own.items():
-            rows += [{"curve": "own_epoch", "split": split, "c": int(key.removeprefix("c=")), "epoch": best["epoch"],
-                      "metric": name, "k": k, "value": best[name]} for name in METRICS]
-        tasks = {split: (searched, self.ranking), "test": (final, self.ranking if split == "test" else ranking_of(self.data, "test", self.device))}
+            rows += [
+                {
+                    "curve": "own_epoch",
+                    "split": split,
+                    "c": int(key.removeprefix("c=")),
+                    "epoch": best["epoch"],
+                    "metric": name,
+                    "k": k,
+                    "value": best[name],
+                }
+                for name in METRICS
+            ]
+        tasks = {
+            split: (searched, self.ranking),
+            "test": (final, self.ranking if split == "test" else ranking_of(self.data, "test", self.device)),
+        }
         for name, (method, ranking) in tasks.items():
             settings = method.sweep()
             with torch.no_grad():
                 measured = ranking.measure(method, settings, k, METRICS)
-            rows += [{"curve": "fixed_epoch", "split": name, "c": setting["c"], "epoch": self.best.epoch, "metric": metric, "k": k,
-                      "value": values[f"{metric}@{k}"]} for setting, values in zip(settings, measured, strict=True) for metric in METRICS]
+            rows += [
+                {
+                    "curve": "fixed_epoch",
+                    "split": name,
+                    "c": setting["c"],
+                    "epoch": self.best.epoch,
+                    "metric": metric,
+                    "k": k,
+                    "value": values[f"{metric}@{k}"],
+                }
+                for setting, values in zip(settings, measured, strict=True)
+                for metric in METRICS
+            ]
         return rows
 
 
-def train(folder: Path, data: Prepared, spec: dict[str, Any], seed: int, device: torch.device | str, label: str,
-          checkpoint_every: float = CHECKPOINT_EVERY) -> dict[str, Any]:
+def train(
+    folder: Path,
+    data: Prepared,
+    spec: dict[str, Any],
+    seed: int,
+    device: torch.device | str,
+    label: str,
+    checkpoint_every: float = CHECKPOINT_EVERY,
+) -> dict[str, Any]:
     """Train one run in `folder`, from its checkpoint if there is one.
 
-    Writes `<list>/model.safetensors` for the list that selected and for the test list, `history.csv`, `sweep.csv` (if the method
-    has a setting that only inference reads) and, last, `selected.json`.
+    Writes `<list>/model.safetensors` for the list that selected and for the test list, `history.csv`, `sweep.csv` (if
+    the method has a setting that only inference reads) and, last, `selected.json`.
 
     Returns
     -------
     dict
-        What was selected (`list`, `valid_list`, `epoch`, `steps`, `setting`, `score`) and what it took (`train_s`, `rank_s`, ...).
+        What was selected (`list`, `valid_list`, `epoch`, `steps`, `setting`, `score`) and what it took (`train_s`,
+        `rank_s`, ...).
 
     Raises
     ------
@@ -202,9 +284,18 @@ def train(folder: Path, data: Prepared, spec: dict[str, Any], seed: int, device:
     if sweeps:
         _write_csv(folder / "sweep.csv", SWEEP, sweeps)
     selecting, testing = lists if len(lists) == 2 else (None, *lists)
-    selected = {"list": testing, "valid_list": selecting, "select_on": job.options.select_on, "epoch": job.best.epoch,
-                "steps": job.best.steps, "setting": job.best.setting, "score": job.best.score, "trained_steps": job.trained_steps,
-                "train_s": job.training_seconds, "rank_s": job.ranking_seconds}
+    selected = {
+        "list": testing,
+        "valid_list": selecting,
+        "select_on": job.options.select_on,
+        "epoch": job.best.epoch,
+        "steps": job.best.steps,
+        "setting": job.best.setting,
+        "score": job.best.score,
+        "trained_steps": job.trained_steps,
+        "train_s": job.training_seconds,
+        "rank_s": job.ranking_seconds,
+    }
     write_json(folder / "selected.json", selected)
     return selected
 

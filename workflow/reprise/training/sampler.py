@@ -12,9 +12,9 @@ from reprise.errors import RepriseError
 class UserUniformSampler:
     """B distinct users, for each one of its items and one item it never met (MACR protocol: uniform over users).
 
-    A positive is uniform over the user's rows, repeats counted. A negative is uniform over all items the user has no row of;
-    it is found without rejection: among sorted positives p_0 < p_1 < ..., the r-th absent item is r + #{j : p_j - j <= r},
-    and p_j - j never falls, so one binary search per row answers.
+    A positive is uniform over the user's rows, repeats counted. A negative is uniform over all items the user has no
+    row of; it is found without rejection: among sorted positives p_0 < p_1 < ..., the r-th absent item is r + #{j : p_j
+    - j <= r}, and p_j - j never falls, so one binary search per row answers.
     """
 
     def __init__(self, interactions: Interactions, batch: int, empty_users: str, generator: torch.Generator):
@@ -42,8 +42,12 @@ class UserUniformSampler:
         self.met_offsets, self.met_degrees = met.offsets, met.degrees
         full = self.users[self.met_degrees[self.users] >= interactions.n_items]
         if len(full):
-            raise RepriseError(f"training data, user {int(full[0])}", expected="an item without an interaction, to serve as negative",
-                               found=f"all {interactions.n_items} items", fix="drop the user, or keep more items")
+            raise RepriseError(
+                f"training data, user {int(full[0])}",
+                expected="an item without an interaction, to serve as negative",
+                found=f"all {interactions.n_items} items",
+                fix="drop the user, or keep more items",
+            )
         rank = torch.arange(len(met.items), device=degrees.device) - met.offsets[met.users]
         self.keys = met.users * (interactions.n_items + 1) + met.items - rank
 

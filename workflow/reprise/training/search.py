@@ -25,8 +25,14 @@ class Best:
     own: dict[str, dict[str, float]] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
 
-    def see(self, epoch: int, steps: int, measured: list[tuple[Setting, dict[str, float]]], choices: list[Setting],
-            weights: dict[str, Tensor]) -> tuple[Setting, dict[str, float]]:
+    def see(
+        self,
+        epoch: int,
+        steps: int,
+        measured: list[tuple[Setting, dict[str, float]]],
+        choices: list[Setting],
+        weights: dict[str, Tensor],
+    ) -> tuple[Setting, dict[str, float]]:
         """Take in one evaluation.
 
         Parameters

@@ -59,8 +59,13 @@ class Trainer:
         self.steps += steps
         self.seconds += time.perf_counter() - started
         if not math.isfinite(loss) or loss > DIVERGED * self.first_loss:
-            raise RepriseError(f"{self.phase}, epoch {self.epochs:.0f}", kind="diverged", expected="a finite loss that falls",
-                               found=f"loss {loss:g} (first step: {self.first_loss:g})", fix="lower learning_rate")
+            raise RepriseError(
+                f"{self.phase}, epoch {self.epochs:.0f}",
+                kind="diverged",
+                expected="a finite loss that falls",
+                found=f"loss {loss:g} (first step: {self.first_loss:g})",
+                fix="lower learning_rate",
+            )
         return loss
 
     def _step(self) -> Tensor:
@@ -76,7 +81,12 @@ class Trainer:
         tensors = over("weights", self.method.state_dict()) | {"generator": self.generator.get_state()}
         for index, moments in self.optimiser.state_dict()["state"].items():
             tensors |= over(f"adam/{index}", moments)
-        return tensors, {"phase": self.phase, "steps": self.steps, "seconds": self.seconds, "first_loss": self.first_loss}
+        return tensors, {
+            "phase": self.phase,
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "first_loss": self.first_loss,
+        }
 
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Put back what `state` gave."""
