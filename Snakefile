@@ -38,6 +38,14 @@ localrules:
     regression,
 
 
+onerror:
+    print(
+        "A run or data set that failed is `not run: <reason>` from now on: the same command again renders the rest,"
+        " retry=true tries the failed again.",
+        file=sys.stderr,
+    )
+
+
 rule all:
     input:
         plan.targets.files(plan.targets.exhibits["all"]),

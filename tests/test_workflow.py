@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -20,9 +19,8 @@ from reprise.dag import Dag
 from reprise.data.catalogue import load_catalogue
 from reprise.reporting import record
 from reprise.training import devices
+from workflow_copy import ROOT, copy_workflow, planned_jobs
 
-ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("Snakefile", "config", "envs", "profiles", "workflow")
 NO_TORCH = "raise ImportError('PyTorch must not be imported while the DAG is built')\n"
 NO_NETWORK = """
 import socket
@@ -37,13 +35,7 @@ socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
     """A copy of the workflow, and beside it modules that break whoever imports PyTorch or opens a connection."""
-    folder = tmp_path_factory.mktemp("copy")
-    for part in PARTS:
-        source = ROOT / part
-        if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / part)
+    folder = copy_workflow(tmp_path_factory.mktemp("copy"))
     (folder / "broken").mkdir()
     (folder / "broken/torch.py").write_text(NO_TORCH)
     (folder / "broken/sitecustomize.py").write_text(NO_NETWORK)
@@ -68,8 +60,7 @@ def planned(copy: Path, *words: str) -> Counter[str]:
     """The number of jobs of each rule that a dry run plans."""
     done = snakemake(copy, "-n", *words)
     assert done.returncode == 0, done.stdout
-    table = done.stdout.rpartition("Job stats:")[2].partition("Reasons:")[0]
-    return Counter({rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)})
+    return planned_jobs(done.stdout)
 
 
 def make_dag(

@@ -18,6 +18,8 @@ from reprise.files import read_yaml
 from reprise.settings import Field, Settings, checked
 
 DEFAULT_FILE = Path("config/config.yaml")
+# The record belongs to the working directory, as the Snakefile does, wherever `results` of a configuration points.
+RECORD = Path("results/record")
 Names = tuple[str, ...] | None
 
 

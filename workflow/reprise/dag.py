@@ -15,16 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from reprise import selection
-from reprise.config import Config, load_config, make_config
+from reprise.config import RECORD, Config, load_config, make_config
 from reprise.data.catalogue import load_catalogue
 from reprise.errors import RepriseError
 from reprise.files import digest
-from reprise.papers import PAPERS, Paper, Run, load_paper, paper_names, resolve, spec_code
+from reprise.papers import PAPERS, Paper, Run, data_code, load_paper, paper_names, resolve, spec_code
 from reprise.sourcecode import code_hash
 from reprise.targets import Exhibits, Targets
 from reprise.training.devices import visible_gpus
-
-RECORD = PAPERS.parents[1] / "results" / "record"
 
 
 def open_dag(values: Mapping[str, Any], workflow: Any) -> Dag:
@@ -139,14 +137,16 @@ class Dag:
         ]
 
     def facts(self, wildcards: Any) -> list[str]:
-        """The files of a paper's folder, and its record: what ours is shown beside, and how it is drawn."""
+        """The files of a paper's folder: what ours is shown beside, and how it is drawn."""
         names = ("paper.yaml", "reported.csv", "claims.csv", "figures.py")
-        files = [PAPERS / wildcards.paper / name for name in names] + [RECORD / f"{wildcards.paper}.runs.csv"]
+        files = [PAPERS / wildcards.paper / name for name in names]
         return [os.path.relpath(file) for file in files if file.exists()]
 
     def on_scorecard(self, _: Any) -> list[str]:
-        """What of this request the scorecard shows."""
-        return [file for file in self.targets.files(self.requested) if Path(file).stem != "scorecard"]
+        """What of this request the scorecard shows, and the record that stands in for what is not at hand."""
+        record = [RECORD / file for name in self.papers for file in (f"{name}.runs.csv", f"tables/{name}_claims.csv")]
+        rendered = [file for file in self.targets.files(self.requested) if Path(file).stem != "scorecard"]
+        return rendered + [str(file) for file in record if file.exists()]
 
     def of_record(self, _: Any) -> list[str]:
         """The runs that `regression` compares with the record; whether they are enough is for the stage to say."""
@@ -176,11 +176,9 @@ class Dag:
         """The code that turns a source into its canonical form, as a hash."""
         return code_hash("stages.canonicalise", f"data.readers.{self.readers[wildcards.source]}")
 
-    def dataset_spec(self, wildcards: Any) -> str:
-        """What `paper.yaml` says of a data set, as a hash; its settings of training apart, which are the runs'."""
-        return digest(
-            load_paper(wildcards.paper).dataset(wildcards.dataset).model_dump(mode="json", exclude={"settings"})
-        )
+    def data_code(self, wildcards: Any) -> str:
+        """What decides how a data set comes out, as a hash: its entry in `paper.yaml` and the code."""
+        return data_code(load_paper(wildcards.paper).dataset(wildcards.dataset))
 
     def stage_code(self, stage: str) -> str:
         """The code that a stage imports, as a hash."""

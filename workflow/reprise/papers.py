@@ -258,6 +258,12 @@ def spec_code(spec: Mapping[str, Any]) -> str:
     )
 
 
+def data_code(dataset: Dataset) -> str:
+    """What decides how a data set comes out: its entry in `paper.yaml`, settings of training apart, and the code."""
+    spec = dataset.model_dump(mode="json", exclude={"settings"})
+    return digest({"spec": spec, "code": code_hash("stages.prepare", "stages.check")})
+
+
 def claim_ids(patterns: tuple[str, ...]) -> Iterator[str]:
     """Spell out claim ids: `C001-C003` gives C001, C002, C003; anything else is itself."""
     for pattern in patterns:

@@ -10,7 +10,7 @@ from reprise.config import Config
 from reprise.data.catalogue import blocked, load_catalogue
 from reprise.errors import RepriseError
 from reprise.files import read_json
-from reprise.papers import Exhibit, Paper, Run, load_paper, paper_names, resolve, spec_code
+from reprise.papers import Exhibit, Paper, Run, data_code, load_paper, paper_names, resolve, spec_code
 
 
 def papers(config: Config) -> list[Paper]:
@@ -87,7 +87,8 @@ def not_prepared(paper: Paper, dataset: str, config: Config) -> str | None:
     reason = blocked(load_catalogue()[entry.source], config.licences, raw)
     if reason or config.retry:
         return reason
-    return _failed(raw / "failure.json") or _failed(Path(config.results, paper.name, dataset, "failure.json"))
+    failure = Path(config.results, paper.name, dataset, "failure.json")
+    return _failed(raw / "failure.json") or _failed(failure, data_code(entry))
 
 
 def _failed(path: Path, code: str | None = None) -> str | None:

@@ -66,8 +66,7 @@ rule prepare:
         mem_mb=8000,
         runtime="2h",
     params:
-        spec=plan.dataset_spec,
-        code=plan.stage_code("prepare"),
+        code=plan.data_code,
         settings=plan.settings,
     message:
         "Filter and split {wildcards.dataset} as {wildcards.paper} does"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pyarrow.parquet as pq
 from reprise.data.prepared import PARTS, Prepared
 from reprise.data.splits import last_per_item
 from reprise.errors import RepriseError
+from reprise.files import write_json
 
 
 def prepare(interactions: Path, *, valid_k: int, valid_seed: int, status: str, expect: Mapping[str, float],
@@ -37,8 +40,23 @@ def prepare(interactions: Path, *, valid_k: int, valid_seed: int, status: str, e
     if differences := compare(expect, prepared.statistics()):
         raise RepriseError(f"{where}: the data are not those of the paper", kind="data",
                            expected="the counts that paper.yaml states", found="; ".join(differences),
-                           fix="nothing was written; look at the source and its status")
+                           fix="nothing was written; is the source another release, or `expect` in paper.yaml wrong?")
     return prepared
+
+
+@contextlib.contextmanager
+def noting_failure(folder: Path, code: str) -> Iterator[None]:
+    """Leave `failure.json` in a data set's folder if the block fails, and remove it if it ends well.
+
+    `code` is `papers.data_code`: with other code or another entry in `paper.yaml` the failure is forgotten.
+    """
+    failure = folder / "failure.json"
+    try:
+        yield
+    except RepriseError as error:
+        write_json(failure, {"reason": error.reason(), "code": code, "date": datetime.date.today().isoformat()})
+        raise
+    failure.unlink(missing_ok=True)
 
 
 def _count(ids: np.ndarray, where: str) -> int:

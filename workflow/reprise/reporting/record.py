@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from reprise.config import Config
+from reprise.config import RECORD, Config
 from reprise.evaluation.significance import prediction_interval
 from reprise.papers import Paper
 from reprise.reporting.results import CELL, COLUMNS, PROVENANCE, RUN, Results, cells, read_tidy, typed, write_csv
 
-# The record belongs to the working directory, as the Snakefile does, wherever `results` of the configuration points.
-RECORD = Path("results/record")
 SUMMARY = [*CELL, "mean", "sd", "seeds", "atol", "device", "data"]
 ATOL = 1e-6
 GROUP = ["dataset", "reading", "method", "variant"]

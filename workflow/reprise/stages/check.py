@@ -10,10 +10,11 @@ import logging
 from pathlib import Path
 
 from reprise.config import Config
-from reprise.data.prepare import leaks
+from reprise.data.prepare import leaks, noting_failure
 from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
 from reprise.files import write_json
+from reprise.papers import data_code, load_paper
 
 HELP = "look for leaks between the parts of prepared data"
 logger = logging.getLogger("reprise")
@@ -30,8 +31,9 @@ def main(args: argparse.Namespace, config: Config) -> None:
     folder = Path(config.results) / args.paper / args.dataset / "data"
     (folder / "check.json").unlink(missing_ok=True)
     prepared = Prepared.load(folder)
-    if found := leaks(prepared):
-        raise RepriseError(str(folder), expected="disjoint parts and ids contiguous from 0", found="; ".join(found),
-                           fix="look at the source and its split; nothing is trained on this")
+    with noting_failure(folder.parent, data_code(load_paper(args.paper).dataset(args.dataset))):
+        if found := leaks(prepared):
+            raise RepriseError(str(folder), expected="disjoint parts and ids contiguous from 0", kind="data",
+                               found="; ".join(found), fix="look at the source and its split; nothing is trained on it")
     write_json(folder / "check.json", {"content": prepared.content, "disjoint": True, "contiguous": True})
     logger.info("check %s %s: parts disjoint, ids contiguous", args.paper, args.dataset)

@@ -11,10 +11,10 @@ import logging
 from pathlib import Path
 
 from reprise.config import Config
-from reprise.data.prepare import prepare
+from reprise.data.prepare import noting_failure, prepare
 from reprise.errors import RepriseError
 from reprise.files import read_json
-from reprise.papers import load_paper
+from reprise.papers import data_code, load_paper
 
 HELP = "split a data set as its paper does and check its counts"
 logger = logging.getLogger("reprise")
@@ -33,11 +33,12 @@ def main(args: argparse.Namespace, config: Config) -> None:
         raise RepriseError(f"{args.paper} {args.dataset}", expected="a data set with a source",
                            found=f"not run: {dataset.not_run}")
     canonical = Path(config.resources) / "canonical" / dataset.source
-    prepared = prepare(canonical / "interactions.parquet", valid_k=dataset.valid_k, valid_seed=dataset.valid_seed,
-                       status=read_json(canonical / "canonical.json")["status"], expect=dataset.expect,
-                       where=f"{args.paper} {args.dataset}")
-    folder = Path(config.results) / args.paper / args.dataset / "data"
-    prepared.save(folder, {"dataset": args.dataset, "expected": dataset.expect,
-                           "order": "seeded (the released files carry no time)"})
+    folder = Path(config.results) / args.paper / args.dataset
+    status = read_json(canonical / "canonical.json")["status"]
+    with noting_failure(folder, data_code(dataset)):
+        prepared = prepare(canonical / "interactions.parquet", valid_k=dataset.valid_k, valid_seed=dataset.valid_seed,
+                           status=status, expect=dataset.expect, where=f"{args.paper} {args.dataset}")
+        prepared.save(folder / "data", {"dataset": args.dataset, "expected": dataset.expect,
+                                        "order": "seeded (the released files carry no time)"})
     logger.info("prepare %s %s: train %s, valid %s, test %s", args.paper, args.dataset,
                 *(f"{len(prepared.parts(part)):,}" for part in ("train", "valid", "test")))
