@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from reprise.reporting import rendering, wording
 from reprise.reporting.scorecard import CLAIM_WORDS, NUMBER_WORDS, Section
 
+TESTS = {
+    "welch": "Welch over seeds (decides)",
+    "two_level": "interval over seeds and users (decides)",
+    "paired_t": "paired t over one seed's users (shown)",
+    "paired_wilcoxon": "Wilcoxon over one seed's users (shown)",
+}
 
-def html(sections: list[Section]) -> str:
+
+def false_alarms(study: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """The A/A study that `python -m reprise aa` wrote, as rows: metric, test, rate with its bounds, where it lies."""
+    return [
+        (
+            wording.metric_label(*name.split("@")),
+            title,
+            f"{found[test]:.1%} ({found['low']:.1%} to {found['high']:.1%} in {found['pairs']} pairs)",
+            found["verdict"][test],
+        )
+        for name, found in study.get("metrics", {}).items()
+        for test, title in TESTS.items()
+    ]
+
+
+def html(sections: list[Section], study: dict[str, Any]) -> str:
     """Render the page: styles and figures inside, no script, nothing fetched."""
     return (
         rendering.templates()
         .get_template("scorecard.html.j2")
-        .render(sections=sections, number_words=NUMBER_WORDS, claim_words=CLAIM_WORDS)
+        .render(sections=sections, number_words=NUMBER_WORDS, claim_words=CLAIM_WORDS, alarms=false_alarms(study))
     )
 
 
-def markdown(sections: list[Section]) -> str:
+def markdown(sections: list[Section], study: dict[str, Any]) -> str:
     """Render the same as Markdown, for a terminal or a pull request; figures are left to the page."""
     lines = ["# Scorecard", ""]
+    if alarms := false_alarms(study):
+        heads = ["metric", "test", "called a method different from itself", "at a level of 5 %"]
+        lines += [*rendering.markdown_table(heads, alarms), ""]
     for one in sections:
         lines += [f"## {one.paper.title}", "", f"{one.paper.authors}. {one.paper.venue}. <{one.paper.url}>", ""]
         lines += [f"- **{name}**: {reading.about}" for name, reading in one.paper.readings.items()] + [""]

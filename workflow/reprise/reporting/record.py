@@ -13,6 +13,7 @@ from reprise.papers import Paper
 from reprise.reporting.results import CELL, COLUMNS, PROVENANCE, RUN, Results, cells, read_tidy, typed, write_csv
 
 SUMMARY = [*CELL, "mean", "sd", "seeds", "atol", "device", "data"]
+STUDY = "aa.json"  # what `python -m reprise aa` writes below `results`
 ATOL = 1e-6
 GROUP = ["dataset", "reading", "method", "variant"]
 IDENTITY = [*RUN, "device", "threads", "fingerprint"]
@@ -90,9 +91,10 @@ def copy_pages(paper: Paper, config: Config) -> None:
     claims = Path(config.results, paper.name, "claims.csv")
     if claims.exists():
         shutil.copyfile(claims, recorded_claims(paper.name))
-    scorecard = Path(config.results, "scorecard.html")
-    if scorecard.exists():
-        shutil.copyfile(scorecard, RECORD / scorecard.name)
+    for name in ("scorecard.html", STUDY):
+        page = Path(config.results, name)
+        if page.exists():
+            shutil.copyfile(page, RECORD / name)
 
 
 def with_record(results: Results) -> pd.DataFrame:

@@ -11,8 +11,9 @@ import logging
 from pathlib import Path
 
 from reprise.config import Config
-from reprise.files import write_text
+from reprise.files import read_json, write_text
 from reprise.reporting import pages
+from reprise.reporting.record import RECORD, STUDY
 from reprise.reporting.scorecard import section
 from reprise.selection import papers
 
@@ -28,6 +29,8 @@ def main(args: argparse.Namespace, config: Config) -> None:
     """Write it."""
     sections = [section(paper, config) for paper in papers(config)]
     place = Path(config.results, "scorecard.html")
-    write_text(place, pages.html(sections))
-    write_text(place.with_suffix(".md"), pages.markdown(sections))
+    studies = [path for path in (Path(config.results, STUDY), RECORD / STUDY) if path.exists()]
+    study = read_json(studies[0]) if studies else {}
+    write_text(place, pages.html(sections, study))
+    write_text(place.with_suffix(".md"), pages.markdown(sections, study))
     logger.info("report: %s", place)
