@@ -123,6 +123,7 @@ def test_every_rule_says_what_it_needs():
                 word
                 for word in ("log", "benchmark", "threads", "resources", "message", "conda")
                 if f"\n    {word}:" not in rule
+                and not (word == "benchmark" and rule.startswith("regression:"))  # its file would stop the next check
             ]
             assert not missing, f"{file.name}, {rule.split(':')[0]}: {missing}"
 

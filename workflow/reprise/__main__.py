@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import logging
 import pkgutil
 import sys
@@ -75,7 +76,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         args.main(args, load_config(args.configfile, args.config))
     except RepriseError as error:
-        logger.error("%s: %s", args.stage, error.text())
+        # With its arguments: several jobs speak at once.
+        logger.error("%s: %s", " ".join(itertools.takewhile(lambda word: not word.startswith("-"), argv)), error.text())
         return 1
     logger.debug("%s took %.1f s", args.stage, time.monotonic() - started)
     return 0

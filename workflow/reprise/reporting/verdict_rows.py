@@ -114,7 +114,7 @@ def remake(paper: str, exhibit: str, config: Config, dataset: str, reading: str,
     if config.max_epochs is not None:
         chosen["max_epochs"] = str(config.max_epochs)
     settings = shlex.join(f"{key}={value}" for key, value in chosen.items())
-    return f"snakemake --cores all {paper}_{exhibit} --config {settings}"
+    return f".venv/bin/snakemake --cores all {paper}_{exhibit} --config {settings}"
 
 
 def _seeds(seeds: tuple[int, ...]) -> str:

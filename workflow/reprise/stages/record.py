@@ -37,7 +37,7 @@ def main(args: argparse.Namespace, config: Config) -> None:
             f"record {paper.name}",
             expected="a finished run to put on record",
             found="none",
-            fix=f"snakemake --cores all {paper.name}, with the same configuration",
+            fix=f".venv/bin/snakemake --cores all {paper.name}, with the same configuration",
         )
     added, standing = add_runs(paper.name, recordable(results), args.force)
     copy_pages(paper, config)
