@@ -157,9 +157,8 @@ def test_commands_remake_a_cell(results):
     command = row(
         judged(results, results.frame), table="2", reading="sound", dataset="adressa", method="MACR_MF", metric="hr"
     )["command"]
-    assert (
-        command == ".venv/bin/snakemake --cores all macr_table2 --config datasets=adressa methods=MACR_MF readings=sound seeds=3"
-    )
+    selected = "datasets=adressa methods=MACR_MF readings=sound seeds=3"
+    assert command == f".venv/bin/snakemake --cores all macr_table2 --config {selected}"
     odd = results.config.model_copy(update={"seeds": (7,), "max_epochs": 2})
     assert remake("macr", "table2", odd, "adressa", "sound", "MF").endswith("'seeds=[7]' max_epochs=2")
 
