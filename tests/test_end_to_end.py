@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +12,7 @@ import psutil
 import pytest
 from reprise.files import read_json
 from reprise.papers import load_paper
-from workflow_copy import ROOT, Copy, copy_workflow
+from workflow_copy import ROOT, Copy, copy_workflow, until
 
 PAPER = load_paper("macr")
 COLUMNS = {
@@ -137,7 +136,7 @@ def test_killing_snakemake_trains_nothing_twice(world):
     command = world.command("snakemake", "--cores", "2", receipt, **seed)
     with open(said, "a") as stream:
         first = subprocess.Popen(command, **world.place(), stdout=stream)
-        _until(lambda: log.exists() and ": training (" in log.read_text())
+        until(lambda: log.exists() and ": training (" in log.read_text())
         orphan = next(one for one in psutil.Process(first.pid).children(recursive=True) if "run" in one.cmdline())
         orphan.suspend()
         first.kill()
@@ -145,7 +144,7 @@ def test_killing_snakemake_trains_nothing_twice(world):
         unlock = world.command("snakemake", "--unlock", "--cores", "2", **seed)
         subprocess.run(unlock, **world.place(), stdout=stream, check=True)
         second = subprocess.Popen(command, **world.place(), stdout=stream)
-        _until(lambda: "another process is training it" in said.read_text())
+        until(lambda: "another process is training it" in said.read_text())
         orphan.resume()
         assert second.wait(300) == 0, said.read_text()
     heard = said.read_text()
@@ -154,13 +153,6 @@ def test_killing_snakemake_trains_nothing_twice(world):
     folder = (world.folder / receipt).parent
     assert {"run.json", "history.csv", "cost.json", "test"} <= {path.name for path in folder.iterdir()}
     assert NOTHING in world.snakemake(receipt, **seed).stdout
-
-
-def _until(happened, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.05)
 
 
 # What cannot be run

@@ -36,7 +36,8 @@ def house(tmp_path, monkeypatch):
 
     def run(expect):
         dataset = Dataset(label="Toy", source="toy", reader="user_lists", split="released", valid_k=2, expect=expect)
-        monkeypatch.setattr(prepare, "load_paper", lambda name: types.SimpleNamespace(dataset=lambda key: dataset))
+        for stage in (prepare, check):
+            monkeypatch.setattr(stage, "load_paper", lambda name: types.SimpleNamespace(dataset=lambda key: dataset))
         prepare.main(args, config)
 
     return types.SimpleNamespace(prepare=run, check=lambda: check.main(args, config), raw=raw, config=config,
@@ -73,6 +74,10 @@ def test_mismatch_lists_each_difference_and_writes_nothing(house):
         house.prepare(COUNTS | {"train+valid": 11, "users": 8})
     assert caught.value.found == "users: expected 8, found 7; train+valid: expected 11, found 10"
     assert not house.folder.exists()
+    failure = json.loads((house.folder.parent / "failure.json").read_text())
+    assert failure["reason"].startswith("data: p toy") and "users: expected 8, found 7" in failure["reason"]
+    house.prepare(COUNTS)
+    assert not (house.folder.parent / "failure.json").exists()
 
 
 def test_ids_with_a_gap_are_refused(house):

@@ -20,6 +20,7 @@ from reprise.settings import Field, Settings, checked
 DEFAULT_FILE = Path("config/config.yaml")
 # The record belongs to the working directory, as the Snakefile does, wherever `results` of a configuration points.
 RECORD = Path("results/record")
+STUDY = "aa.json"  # what `python -m reprise aa` writes below `results`
 Names = tuple[str, ...] | None
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from reprise import selection
-from reprise.config import RECORD, Config, load_config, make_config
+from reprise.config import RECORD, STUDY, Config, load_config, make_config
 from reprise.data.catalogue import load_catalogue
 from reprise.errors import RepriseError
 from reprise.files import digest
@@ -146,7 +146,7 @@ class Dag:
         """What of this request the scorecard shows, and the record that stands in for what is not at hand."""
         record = [RECORD / file for name in self.papers for file in (f"{name}.runs.csv", f"tables/{name}_claims.csv")]
         rendered = [file for file in self.targets.files(self.requested) if Path(file).stem != "scorecard"]
-        return rendered + [str(file) for file in record if file.exists()]
+        return rendered + [str(file) for file in (*record, self.results / STUDY, RECORD / STUDY) if file.exists()]
 
     def of_record(self, _: Any) -> list[str]:
         """The runs that `regression` compares with the record; whether they are enough is for the stage to say."""

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from reprise.config import RECORD, Config
+from reprise.config import RECORD, STUDY, Config
 from reprise.evaluation.significance import prediction_interval
 from reprise.papers import Paper
 from reprise.reporting.results import CELL, COLUMNS, PROVENANCE, RUN, Results, cells, read_tidy, typed, write_csv
 
 SUMMARY = [*CELL, "mean", "sd", "seeds", "atol", "device", "data"]
-STUDY = "aa.json"  # what `python -m reprise aa` writes below `results`
 ATOL = 1e-6
 GROUP = ["dataset", "reading", "method", "variant"]
 IDENTITY = [*RUN, "device", "threads", "fingerprint"]

@@ -10,10 +10,9 @@ import argparse
 import logging
 from pathlib import Path
 
-from reprise.config import Config
+from reprise.config import RECORD, STUDY, Config
 from reprise.files import read_json, write_text
 from reprise.reporting import pages
-from reprise.reporting.record import RECORD, STUDY
 from reprise.reporting.scorecard import section
 from reprise.selection import papers
 
