@@ -9,13 +9,11 @@ from pathlib import Path
 from reprise.config import make_config
 from reprise.errors import RepriseError
 from reprise.papers import load_paper
-from reprise.reporting import rendering
+from reprise.reporting import record, rendering
 from reprise.reporting.pairs import read_pairs
-from reprise.reporting.record import RECORD, with_record
 from reprise.reporting.results import Results, empty
 from reprise.reporting.tables import lay_out, table_frame
 
-README = Path("README.md")
 # The opening mark names what is shown: <!-- results:start PAPER TABLE DATASET FIGURE -->
 BLOCK = re.compile(r"(<!-- results:start (\S+) (\S+) (\S+) (\S+) -->\n).*?(<!-- results:end -->)", re.DOTALL)
 
@@ -24,15 +22,20 @@ def shown(paper_name: str, table: str, dataset: str, figure: str) -> str:
     """Render what is on record of one table and data set, beside the print, and one figure, in Markdown."""
     paper = load_paper(paper_name)
     # A folder without results: what is of record is all there is.
-    config = make_config({"datasets": dataset, "results": str(RECORD)})
+    config = make_config({"datasets": dataset, "results": str(record.RECORD)})
     results = Results(paper, config, empty())
-    frame = table_frame(table, results, with_record(results), read_pairs(Path(config.results, paper_name)))
+    frame = table_frame(table, results, record.with_record(results), read_pairs(Path(config.results, paper_name)))
     frame = frame[frame["dataset"] == dataset]
     run = frame.groupby("method")["mean"].transform("count") > 0
     sheet = lay_out(table, paper, frame[run])
     sheet = replace(sheet, title=f"{paper.name}, {table}: {sheet.title}")
-    picture = RECORD / "figures" / f"{paper_name}_{figure}.png"
+    picture = record.RECORD / "figures" / f"{paper_name}_{figure}.png"
     return f"{rendering.markdown(sheet)}\n![{paper.name}, {figure}: {paper.figures[figure].title}]({picture})\n"
+
+
+def readme() -> Path:
+    """The README of the checkout whose record it is."""
+    return record.RECORD.parents[1] / "README.md"
 
 
 def refreshed(text: str) -> str:
@@ -45,7 +48,7 @@ def refreshed(text: str) -> str:
     """
     if not BLOCK.search(text):
         raise RepriseError(
-            str(README),
+            str(readme()),
             expected="<!-- results:start PAPER TABLE DATASET FIGURE --> and <!-- results:end -->",
             found="no such marks",
         )

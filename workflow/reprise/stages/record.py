@@ -14,7 +14,7 @@ from reprise.config import Config
 from reprise.errors import RepriseError
 from reprise.files import write_text
 from reprise.papers import load_paper
-from reprise.reporting.readme import README, refreshed
+from reprise.reporting.readme import readme, refreshed
 from reprise.reporting.record import add_runs, copy_pages, recordable
 from reprise.reporting.results import load_results
 
@@ -41,8 +41,8 @@ def main(args: argparse.Namespace, config: Config) -> None:
         )
     added, standing = add_runs(paper.name, recordable(results), args.force)
     copy_pages(paper, config)
-    if README.exists():
-        write_text(README, refreshed(README.read_text(encoding="utf-8")))
+    if readme().exists():
+        write_text(readme(), refreshed(readme().read_text(encoding="utf-8")))
     word = "replaced" if args.force else "left as they were"
     logger.info(
         "record %s: %d runs and data sets written, %d that were on record already %s", paper.name, added, standing, word
