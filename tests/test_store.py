@@ -20,6 +20,7 @@ from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
 from reprise.files import read_json, write_json
 from reprise.papers import Run, load_paper
+from reprise.reporting import record
 from reprise.training import run as training
 from reprise.training.devices import leased
 from reprise.training.execution import executing
@@ -294,7 +295,8 @@ def test_every_stage_has_a_line_of_help():
         assert stage.HELP and stage.__doc__ and callable(stage.main)
 
 
-def test_plan_counts_what_is_left(config, capsys):
+def test_plan_counts_what_is_left(config, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(record, "RECORD", tmp_path / "record")  # nothing is known before the first run
     settings = [
         "--config",
         *(f"{key}={getattr(config, key)}" for key in ("results", "resources", "device", "max_epochs")),

@@ -26,7 +26,7 @@ Names = tuple[str, ...] | None
 
 def _listed(value: Any) -> list[Any] | None:
     """Turn `a,b`, `[a, b]`, `a` or `all`/empty into a list, or None for everything."""
-    if value is None or value in ("all", "", []):
+    if value is None or value in ("all", ""):
         return None
     if isinstance(value, str):
         return [part.strip() for part in value.strip("[]").split(",") if part.strip()]
@@ -70,9 +70,16 @@ class Config(Settings):
     regression_set: Literal["small-world", "real"] = Field("small-world", description="which record rows to re-run")
     retry: bool = Field(False, description="try again what failed before")
 
+    @field_validator("results", "resources", mode="before")
+    @classmethod
+    def _folders(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
     @field_validator("papers", "datasets", "methods", "readings", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
+        if value == [] or value == "[]":
+            raise ValueError("expected all, or at least one name")
         listed = _listed(value)
         return None if listed is None else tuple(str(name) for name in listed)
 

@@ -28,6 +28,9 @@ def papers(config: Config) -> list[Paper]:
                 raise RepriseError(
                     f"config {key}={wanted}", expected="one of " + ", ".join(sorted(names)), found=wanted
                 )
+    licences = {source.licence.agree for source in load_catalogue().values()} - {None}
+    for agreed in set(config.licences) - licences:
+        raise RepriseError(f"config licences={agreed}", expected="some of " + ", ".join(sorted(licences)), found=agreed)
     return [paper for paper in every if config.keeps("papers", paper.name)]
 
 

@@ -31,4 +31,4 @@ rule run:
         "../../envs/train.yaml"
     shell:
         "python -m reprise run {wildcards.paper} {wildcards.dataset} {wildcards.method} {wildcards.reading}"
-        " {wildcards.seed} {params.settings} --log {log}"
+        " {wildcards.seed} {params.settings} --config device={params.device} --log {log}"

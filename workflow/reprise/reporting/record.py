@@ -89,11 +89,23 @@ def copy_pages(paper: Paper, config: Config) -> None:
             shutil.copyfile(path, RECORD / kind / f"{paper.name}_{path.name}")
     claims = Path(config.results, paper.name, "claims.csv")
     if claims.exists():
-        shutil.copyfile(claims, recorded_claims(paper.name))
+        _record_claims(claims, recorded_claims(paper.name))
     for name in ("scorecard.html", STUDY):
         page = Path(config.results, name)
         if page.exists():
             shutil.copyfile(page, RECORD / name)
+
+
+def _record_claims(fresh: Path, standing: Path) -> None:
+    """Put verdicts on record; one that stands is not given up for a `not run` of a session that had fewer runs."""
+    rows = pd.read_csv(fresh, dtype=str, keep_default_na=False)
+    if standing.exists():
+        before = pd.read_csv(standing, dtype=str, keep_default_na=False).set_index(["id", "reading"])
+        kept = before[before["verdict"] != "not run"]
+        index = pd.MultiIndex.from_frame(rows[["id", "reading"]])
+        lost = (rows["verdict"] == "not run").to_numpy() & index.isin(kept.index)
+        rows.loc[lost, kept.columns] = kept.loc[index[lost]].to_numpy()
+    write_csv(standing, rows)
 
 
 def with_record(results: Results) -> pd.DataFrame:

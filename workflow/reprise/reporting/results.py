@@ -64,7 +64,7 @@ class Results:
             for run, why in self.absent.items()
             if (run.dataset, run.reading, run.method) == (dataset, reading, method)
         )
-        return next(found, "not prepared" if not method else "no exhibit that was selected needs it")
+        return next(found, "not prepared" if not method else "no run at hand")
 
     def _left_out(self, key: str) -> str:
         return f"left out by {key}={','.join(getattr(self.config, key))}"

@@ -110,7 +110,10 @@ def remake(paper: str, exhibit: str, config: Config, dataset: str, reading: str,
     """The command that makes one cell again."""
     chosen = {"datasets": dataset}
     if method:
-        chosen |= {"methods": method, "readings": reading, "seeds": _seeds(config.seeds)}
+        # Device and threads are part of what a run is; named only where they are not what everybody gets.
+        machine = {key: getattr(config, key) for key in ("device", "threads")}
+        named = {key: str(value) for key, value in machine.items() if value != Config.model_fields[key].default}
+        chosen |= {"methods": method, "readings": reading, **named, "seeds": _seeds(config.seeds)}
     if config.max_epochs is not None:
         chosen["max_epochs"] = str(config.max_epochs)
     settings = shlex.join(f"{key}={value}" for key, value in chosen.items())

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import platform
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +58,7 @@ def _first_free(gpus: list[str], locks: Path, stack: contextlib.ExitStack) -> st
     waited = False
     while True:
         for name in gpus:
-            handle = stack.enter_context(open(locks / f"gpu-{name.replace('/', '_')}.lock", "a"))
+            handle = stack.enter_context(open(locks / f"{platform.node()}-gpu-{name.replace('/', '_')}.lock", "a"))
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return name

@@ -167,8 +167,9 @@ class Execution:
         write_json(self.folder / "run.json", {**vars(self.run), **stored})
 
     def complete(self) -> None:
-        """From lists to a finished run, shown in the results."""
+        """From weights to a finished run, shown in the results; lists that are there already stay."""
         started = time.perf_counter()
+        self.recommend()
         self.evaluate()
         self.finish(time.perf_counter() - started)
         self.show()
@@ -182,7 +183,6 @@ class Execution:
                 self.show()
                 return
             self.train()
-            self.recommend()
             self.complete()
 
 
