@@ -166,12 +166,11 @@ class Execution:
         stored["data"] = {"content": stored.pop("content"), "status": self.data.status}
         write_json(self.folder / "run.json", {**vars(self.run), **stored})
 
-    def complete(self) -> None:
-        """From weights to a finished run, shown in the results; lists that are there already stay."""
+    def complete(self, ranked_s: float = 0.0) -> None:
+        """From lists, which took `ranked_s` seconds, to a finished run, shown in the results."""
         started = time.perf_counter()
-        self.recommend()
         self.evaluate()
-        self.finish(time.perf_counter() - started)
+        self.finish(ranked_s + time.perf_counter() - started)
         self.show()
         logger.info("%s: done, %s/%s/metrics.csv", self.label, self.folder, self._selected()["list"])
 
@@ -183,7 +182,9 @@ class Execution:
                 self.show()
                 return
             self.train()
-            self.complete()
+            started = time.perf_counter()
+            self.recommend()
+            self.complete(time.perf_counter() - started)
 
 
 @contextlib.contextmanager
