@@ -154,6 +154,15 @@ def test_other_data_threads_seed_or_settings_are_other_runs(config):
     assert known[0].split("-")[0] == known[3].split("-")[0], "a cell is a run but for its seed"
 
 
+def test_what_a_killed_write_left_is_swept(config):
+    with executing(RUN, config) as execution:
+        left = execution.entry / ".checkpoint.safetensors.1.part"
+        left.parent.mkdir(parents=True)
+        left.write_bytes(b"half a checkpoint")
+        execution.all()
+    assert not list(execution.entry.rglob(".*")) and not (execution.entry / "checkpoint.safetensors").exists()
+
+
 def test_fewer_epochs_destroy_nothing(config, no_training):
     before = content(run(config).folder)
     assert content(run(changed(config, max_epochs=10)).folder) != before

@@ -62,12 +62,15 @@ def data():
 
 
 def without_times(folder):
-    """Every file of a finished training, its bytes, and what it selected less the seconds."""
+    """Every file of a finished training, its bytes, and what it selected less the seconds.
+
+    A kill in the middle of a write leaves a `.part`, which the store sweeps away when the run is finished.
+    """
     selected = json.loads((folder / "selected.json").read_text())
     files = {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.stem not in ("selected", "checkpoint")
+        if path.is_file() and path.stem not in ("selected", "checkpoint") and path.suffix != ".part"
     }
     return files, {key: value for key, value in selected.items() if key not in ("train_s", "rank_s")}
 

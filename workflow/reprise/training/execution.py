@@ -157,7 +157,8 @@ class Execution:
                 "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             },
         )
-        (self.entry / "checkpoint.safetensors").unlink(missing_ok=True)
+        for path in (self.entry / "checkpoint.safetensors", *self.entry.rglob(".*.part")):  # `.part`: a kill left it
+            path.unlink(missing_ok=True)
 
     def show(self) -> None:
         """Link the finished run into the results, under its name in the paper."""
