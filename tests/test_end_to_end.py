@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import re
 import shutil
 import subprocess
@@ -152,6 +154,29 @@ def test_killing_snakemake_trains_nothing_twice(world):
     assert heard.count(f": training ({fingerprint})") == 1 and heard.count(": found in the store") == 1
     folder = (world.folder / receipt).parent
     assert {"run.json", "history.csv", "cost.json", "test"} <= {path.name for path in folder.iterdir()}
+    assert NOTHING in world.snakemake(receipt, **seed).stdout
+
+
+def test_snakemake_killed_at_three_random_points_trains_once(world):
+    receipt, seed = f"{RUNS}/LightGCN/sound/seed9/run.json", {"seeds": "[9]"}
+    log = world.folder / "out/logs/run/macr/small-world/LightGCN/sound/seed9.log"
+    said, when = world.folder / "said.txt", random.Random(3)
+    for kill in range(3):
+        with open(said, "a") as stream:
+            killed = subprocess.Popen(world.command("snakemake", "--cores", "2", receipt, **seed), **world.place(),
+                                      stdout=stream)
+            if kill == 0:
+                until(lambda: log.exists() and ": training (" in log.read_text())
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                killed.wait(when.uniform(0.5, 4))
+            killed.kill()
+            killed.wait()
+            unlock = world.command("snakemake", "--unlock", "--cores", "2", **seed)
+            subprocess.run(unlock, **world.place(), stdout=stream, check=True)
+    done = world.snakemake(receipt, **seed)
+    assert done.returncode == 0, done.stdout
+    assert (said.read_text() + done.stdout).count(": training (") == 1
+    assert read_json(world.folder / receipt)["seed"] == 9
     assert NOTHING in world.snakemake(receipt, **seed).stdout
 
 

@@ -21,6 +21,7 @@ from reprise.errors import RepriseError
 from reprise.files import read_json, write_json
 from reprise.papers import Run, load_paper
 from reprise.reporting import record
+from reprise.stages import plan
 from reprise.training import run as training
 from reprise.training.devices import leased
 from reprise.training.execution import executing
@@ -323,9 +324,28 @@ def test_plan_counts_what_is_left(config, capsys, monkeypatch, tmp_path):
     assert main(["plan", "macr_table2", *settings]) == 0
     assert (
         "2 runs selected, 1 finished, 1 to run" in (said := capsys.readouterr().out)
-        and "for 1 runs, from measured runs" in said
+        and "for 1 runs, from step times measured on" in said
     )
     assert main(["plan", "macr_table9", *settings]) == 1
+
+
+def test_hours_are_step_times_times_steps(config, monkeypatch):
+    """Two known runs of 4 and 6 s for 100 and 200 steps: 35 ms a step, 150 steps, 5.25 s."""
+    known = {"dataset": "small-world", "method": "MF", "reading": "sound", "bytes": 10.0, "device": "cpu"}
+    costs = pd.DataFrame([{**known, "wall_s": 4.0, "steps": 100}, {**known, "wall_s": 6.0, "steps": 200}])
+    paper = load_paper("macr")
+
+    def expected(reading, limit=None, method="MF"):
+        one = selection.Planned(Run("macr", "small-world", reading, "MF", method, "main", 1), "", None)
+        return plan.expect(paper, one, costs, changed(config, max_epochs=limit))
+
+    assert expected("sound").seconds == pytest.approx(5.25) and not expected("sound").borrowed
+    assert expected("printed").seconds == pytest.approx(5.25) and expected("printed").borrowed
+    # 60 users x 30 items, 60 interactions in validation; a batch of 256: one search epoch and one refit epoch.
+    parts = read_json(Path(config.results, "macr/small-world/data/stats.json"))
+    steps = parts["train"] // 256 + 1 + parts["train+valid"] // 256 + 1
+    assert steps < 150 and expected("sound", 1).seconds == pytest.approx(0.035 * steps)
+    assert expected("sound", method="LightGCN") is None
 
 
 def test_the_receipt_is_json_that_a_person_can_read(config):

@@ -69,10 +69,11 @@ class Planned:
 def plan(paper: Paper, exhibits: Iterable[str], config: Config) -> list[Planned]:
     """Decide, for every run that the named exhibits need, whether it can be run."""
     wanted = dict.fromkeys(run for name in exhibits for run in runs_of(paper, paper.exhibits[name], config))
-    return [_planned(paper, run, config) for run in wanted]
+    return [planned(paper, run, config) for run in wanted]
 
 
-def _planned(paper: Paper, run: Run, config: Config) -> Planned:
+def planned(paper: Paper, run: Run, config: Config) -> Planned:
+    """Decide whether one run can be run."""
     reason = paper.methods[run.method].not_run or not_prepared(paper, run.dataset, config)
     if reason:
         return Planned(run, None, reason)

@@ -1,10 +1,15 @@
-"""Say before running what a target needs: how many runs, hours and gigabytes, and what is not run and why."""
+"""Say before running what a target needs: how many runs, hours and gigabytes, and what is not run and why.
+
+Hours are a measured time per step times the steps that a run took, at most those that `max_epochs` allows.
+"""
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -14,32 +19,42 @@ from reprise.config import Config
 from reprise.data.catalogue import RECEIPT, load_catalogue
 from reprise.errors import RepriseError
 from reprise.files import read_json
-from reprise.papers import Paper
-from reprise.reporting.record import read_runs
+from reprise.papers import Paper, resolve
+from reprise.reporting.record import newest, read_runs
+from reprise.reporting.regression import recorded_runs
 from reprise.selection import Planned
 from reprise.targets import Targets
 from reprise.training.store import entries
 
 HELP = "count the runs, hours and gigabytes of a target"
 CELL = ["dataset", "method", "reading"]
+COST = ["wall_s", "steps", "bytes", "device"]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name the target, as for snakemake."""
-    parser.add_argument("target", nargs="?", default="all", help="all, a paper, a table or figure: macr_table2")
+    parser.add_argument(
+        "target", nargs="?", default="all", help="all, a paper, a table or figure (macr_table2), or regression"
+    )
 
 
 def main(args: argparse.Namespace, config: Config) -> None:
     """Print the plan; nothing is fetched, trained or written."""
     papers = {paper.name: paper for paper in selection.papers(config)}
     targets = Targets(papers, Path(config.results)).exhibits
-    if args.target not in targets:
-        raise RepriseError(f"target {args.target!r}", expected="one of " + ", ".join(targets), found=args.target)
+    if args.target not in (*targets, "regression"):
+        raise RepriseError(
+            f"target {args.target!r}", expected="one of " + ", ".join([*targets, "regression"]), found=args.target
+        )
     print(f"{args.target}:")
     for paper in papers.values():
-        names = [name for owner, name in targets[args.target] if owner == paper.name]
-        if names:
-            print("\n".join(f"  {line}" for line in describe(paper, selection.plan(paper, names, config), config)))
+        names = [name for owner, name in targets.get(args.target, ()) if owner == paper.name]
+        if args.target == "regression":
+            planned = [selection.planned(paper, run, config) for run in recorded_runs(paper, config)]
+        else:
+            planned = selection.plan(paper, names, config)
+        if names or planned:
+            print("\n".join(f"  {line}" for line in describe(paper, planned, config)))
 
 
 def describe(paper: Paper, planned: list[Planned], config: Config) -> Iterable[str]:
@@ -48,17 +63,27 @@ def describe(paper: Paper, planned: list[Planned], config: Config) -> Iterable[s
     waiting = [one for one in possible if not _finished(one, config)]
     yield f"{paper.name}: {len(planned)} runs selected, {len(possible) - len(waiting)} finished, {len(waiting)} to run"
     costs = measured_costs(paper.name, config)
-    found = [costs.loc[key] for one in waiting if (key := _cell(one)) in costs.index]
-    seconds, size = sum(one["wall_s"] for one in found), sum(one["bytes"] for one in found)
-    unknown = Counter(_cell(one) for one in waiting if _cell(one) not in costs.index)
-    if found:
-        hours = f"{seconds / 3600:.1f} h of one process for {len(found)} runs"
-        yield f"time: {hours}, from measured runs; --cores N divides it by N"
+    expected = [expect(paper, one, costs, config) for one in waiting]
+    timed = [one for one in expected if one]
+    if timed:
+        seconds = sum(one.seconds for one in timed)
+        devices = ", ".join(sorted({one.device for one in timed}))
+        yield (
+            f"time: {seconds / 3600:.1f} h of one process for {len(timed)} runs, from step times measured on {devices}; "
+            "--cores N divides it by N"
+        )
+    borrowed = sum(one.borrowed for one in timed)
+    if borrowed:
+        yield f"time: {borrowed} of them were measured in another reading only"
+    unknown = Counter(_cell(one) for one, cost in zip(waiting, expected, strict=True) if cost is None)
     for (dataset, method, reading), count in unknown.items():
         yield f"time: not measured for {count} runs of {method} on {dataset}, {reading}"
     fetched = sum(_to_fetch(paper, {one.run.dataset for one in waiting}, config))
-    parts = f"{fetched / 1e9:.2f} to fetch, {size / 1e9:.2f} of runs, as far as measured"
-    yield f"space: {(fetched + size) / 1e9:.2f} GB ({parts})"
+    sizes = [one.bytes for one in timed if not pd.isna(one.bytes)]
+    parts = f"{fetched / 1e9:.2f} to fetch, {sum(sizes) / 1e9:.2f} of runs"
+    if len(sizes) < len(waiting):
+        parts += f"; {len(waiting) - len(sizes)} runs of unknown size"
+    yield f"space: {(fetched + sum(sizes)) / 1e9:.2f} GB ({parts})"
     reasons = Counter(
         (one.run.dataset, one.reason) if paper.methods[one.run.method].not_run is None else (one.run.method, one.reason)
         for one in planned
@@ -66,6 +91,42 @@ def describe(paper: Paper, planned: list[Planned], config: Config) -> Iterable[s
     )
     for (what, reason), count in reasons.items():
         yield f"not run: {count} runs of {what}: {reason}"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a run will take: seconds of one process, bytes in the store (NaN: not known), and where that was seen."""
+
+    seconds: float
+    bytes: float
+    device: str
+    borrowed: bool
+
+
+def expect(paper: Paper, one: Planned, costs: pd.DataFrame, config: Config) -> Expected | None:
+    """Expect of a run what its cell took, or else what its method took in another reading; None if neither ran."""
+    dataset, method, reading = _cell(one)
+    alike = costs[(costs["dataset"] == dataset) & (costs["method"] == method)]
+    own = alike[alike["reading"] == reading]
+    seen = own if len(own) else alike
+    if seen.empty:
+        return None
+    steps, seconds = seen["steps"].median(), seen["wall_s"].median()
+    if steps:
+        seconds = (seen["wall_s"] / seen["steps"]).median() * min(steps, _most_steps(paper, one, config))
+    return Expected(seconds, seen["bytes"].median(), seen["device"].iloc[-1], not len(own))
+
+
+def _most_steps(paper: Paper, one: Planned, config: Config) -> float:
+    """The steps of a run that is never stopped early: all epochs of the search and, if there is one, of the refit."""
+    training = resolve(paper, one.run.dataset, one.run.reading, one.run.method, config.max_epochs)["training"]
+    stats = Path(config.results, paper.name, one.run.dataset, "data", "stats.json")
+    counts = read_json(stats) if stats.exists() else paper.dataset(one.run.dataset).expect
+
+    def steps(part: str) -> float:
+        return training["max_epochs"] * (counts.get(part, math.inf) // training["batch"] + 1)
+
+    return steps(training["fit_on"]) + (steps("train+valid") if training["refit"] else 0)
 
 
 def _cell(one: Planned) -> tuple[str, str, str]:
@@ -78,29 +139,29 @@ def _finished(one: Planned, config: Config) -> bool:
 
 
 def measured_costs(paper: str, config: Config) -> pd.DataFrame:
-    """Median wall time (s) and size (bytes) of a run, by data set, method and reading.
+    """What each known run took: `CELL + COST`, a row a run.
 
-    Times come from this machine's results where there are any, else from the record; sizes from this machine's store.
+    A cell's rows come from this machine's results where there are any, else from the record, which holds no sizes.
     """
     rows = []
-    for path in Path(config.results, paper).glob("*/runs/*/*/seed*/run.json"):
-        run = read_json(path)
-        wall = read_json(path.with_name("cost.json"))["wall_s"]
-        rows.append({**{name: run[name] for name in CELL}, "wall_s": wall, "fingerprint": run["fingerprint"]})
-    here = pd.DataFrame(rows, columns=[*CELL, "wall_s", "fingerprint"])
     held = entries(Path(config.resources, "store"))
-    here["bytes"] = [_size(held.get(name)) for name in here["fingerprint"]]
-    record = read_runs(paper)
-    record = record[record["metric"] == "wall_s"].rename(columns={"value": "wall_s"}).assign(bytes=0.0)
-    of_record = record[~record.set_index(CELL).index.isin(here.set_index(CELL).index)]
-    both = [frame[[*CELL, "wall_s", "bytes"]] for frame in (here, of_record) if len(frame)]
-    if not both:
-        return pd.DataFrame(columns=["wall_s", "bytes"], index=pd.MultiIndex.from_arrays([[]] * 3, names=CELL))
-    return pd.concat(both).groupby(CELL)[["wall_s", "bytes"]].median()
+    for path in Path(config.results, paper).glob("*/runs/*/*/seed*/run.json"):
+        run, cost = read_json(path), read_json(path.with_name("cost.json"))
+        size = _size(held.get(run["fingerprint"]))
+        rows.append({**{name: run[name] for name in CELL}, **{name: cost.get(name) for name in COST}, "bytes": size})
+    here = pd.DataFrame(rows, columns=[*CELL, *COST])
+    record = newest(read_runs(paper))
+    record = record[record["metric"].isin(["wall_s", "steps"])]
+    wide = record.pivot(index=[*CELL, "seed", "fingerprint", "device"], columns="metric", values="value").reset_index()
+    wide = wide[~wide.set_index(CELL).index.isin(here.set_index(CELL).index)].assign(bytes=math.nan)
+    both = [frame[[*CELL, *COST]] for frame in (here, wide) if len(frame)]
+    return pd.concat(both, ignore_index=True) if both else here
 
 
 def _size(folder: Path | None) -> float:
-    return float(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())) if folder else 0.0
+    if folder is None:
+        return math.nan
+    return float(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
 
 
 def _to_fetch(paper: Paper, datasets: set[str], config: Config) -> Iterable[int]:
