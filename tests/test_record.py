@@ -109,19 +109,34 @@ def test_the_record_fills_only_what_has_no_run(tmp_path, folder):
     assert set(record.with_record(results)["method"]) == {"", "MF"}, "a method that was left out is not shown"
 
 
-def test_record_stage_copies_pages_and_refuses_nothing(tmp_path, folder):
-    config = fake_runs.make(tmp_path, methods="MF")
-    arguments = [
-        "--config",
-        f"results={config.results}",
-        f"resources={config.resources}",
-        "datasets=adressa",
-        "methods=MF",
-        "seeds=3",
-    ]
-    for stage in (["tabulate", "macr", "table1"], ["compare", "macr"], ["report"], ["record", "macr"]):
-        assert main([*stage, *arguments]) == 0
+def stages(config, *names):
+    """Call stages with the configuration that made the runs."""
+    chosen = ("results", "resources", "datasets", "methods", "seeds")
+    values = {key: getattr(config, key) for key in chosen if getattr(config, key) is not None}
+    written = [f"{k}=[{','.join(map(str, v))}]" if isinstance(v, tuple) else f"{k}={v}" for k, v in values.items()]
+    for name in names:
+        assert main([*name.split(), "--config", *written]) == 0
+
+
+def test_the_record_stage_writes_every_page_and_wants_a_run(tmp_path, folder):
+    stages(fake_runs.make(tmp_path, methods="MF"), "compare macr", "record macr")
     names = {str(path.relative_to(folder)) for path in folder.rglob("*.*")}
-    assert {"macr.runs.csv", "macr.csv", "scorecard.html", "tables/macr_table1.md", "tables/macr_claims.csv"} <= names
+    assert {"macr.runs.csv", "macr.csv", "scorecard.html", "tables/macr_claims.csv"} <= names
+    assert {f"tables/macr_{name}.tex" for name in PAPER.tables} <= names
+    assert {f"figures/macr_{name}.png" for name in PAPER.figures} <= names
     assert main(["record", "macr", "--config", f"results={tmp_path / 'nowhere'}", "datasets=adressa"]) == 1
     assert set(PROVENANCE) <= set(record.read_runs("macr").columns)
+
+
+def test_a_session_with_fewer_runs_takes_nothing_away(tmp_path, folder):
+    """All methods with three seeds first; then another checkout that has plain MF with one."""
+    stages(fake_runs.make(tmp_path / "first"), "collect macr", "compare macr", "record macr")
+    kept = {path.name: path.read_text() for path in (folder / "tables").glob("macr_*.*") if path.suffix != ".csv"}
+    judged = pd.read_csv(folder / "tables/macr_claims.csv").set_index(["id", "reading"])["verdict"]
+    pairs = len(pd.read_csv(folder / "tables/macr_significance.csv"))
+    assert (judged == "holds").any() and pairs and "±" in kept["macr_table2.md"]
+    stages(fake_runs.make(tmp_path / "second", methods="MF", seeds=(1,)), "collect macr", "compare macr", "record macr")
+    assert kept == {name: (folder / "tables" / name).read_text() for name in kept}
+    again = pd.read_csv(folder / "tables/macr_claims.csv").set_index(["id", "reading"])["verdict"]
+    assert again.to_dict() == judged.to_dict()
+    assert len(pd.read_csv(folder / "tables/macr_significance.csv")) == pairs

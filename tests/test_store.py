@@ -324,7 +324,7 @@ def test_plan_counts_what_is_left(config, capsys, monkeypatch, tmp_path):
     assert main(["plan", "macr_table2", *settings]) == 0
     assert (
         "2 runs selected, 1 finished, 1 to run" in (said := capsys.readouterr().out)
-        and "for 1 runs, from step times measured on" in said
+        and "for 1 runs, from step times seen on" in said
     )
     assert main(["plan", "macr_table9", *settings]) == 1
 

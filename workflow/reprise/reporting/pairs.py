@@ -9,13 +9,14 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
+from reprise.config import Config
 from reprise.evaluation.significance import holm, paired_users, same_users, two_level_interval, welch
-from reprise.papers import Exhibit
+from reprise.papers import Exhibit, Paper
 from reprise.reporting.printed import claims_of
-from reprise.reporting.results import Results, read_tidy
+from reprise.reporting.record import recorded_significance
+from reprise.reporting.results import PAIR, Results, read_tidy
 from reprise.selection import datasets_of
 
-PAIR = ["exhibit", "dataset", "reading", "metric", "k", "lhs", "rhs"]
 COLUMNS = [
     *PAIR,
     "diff",
@@ -67,6 +68,16 @@ def compare_pairs(results: Results, draws: int = 2000) -> pd.DataFrame:
 def read_pairs(folder: Path) -> pd.DataFrame:
     """The `significance.csv` that `collect` wrote into a paper's folder of results; no file is no rows."""
     return read_tidy(folder / "significance.csv", COLUMNS)
+
+
+def significance_of(paper: Paper, config: Config) -> pd.DataFrame:
+    """The comparisons of this machine's runs and, for a data set and reading that has none, those of record."""
+    here = read_pairs(Path(config.results, paper.name))
+    recorded = read_tidy(recorded_significance(paper.name), COLUMNS)
+    place = ["dataset", "reading"]
+    missing = ~pd.MultiIndex.from_frame(recorded[place]).isin(pd.MultiIndex.from_frame(here[place]))
+    parts = [part for part in (here, recorded[missing]) if len(part)]
+    return pd.concat(parts, ignore_index=True) if parts else here
 
 
 def _pairs(name: str, results: Results) -> Iterator[tuple]:

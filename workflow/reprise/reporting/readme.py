@@ -10,7 +10,7 @@ from reprise.config import make_config
 from reprise.errors import RepriseError
 from reprise.papers import load_paper
 from reprise.reporting import record, rendering
-from reprise.reporting.pairs import read_pairs
+from reprise.reporting.pairs import significance_of
 from reprise.reporting.results import Results, empty
 from reprise.reporting.tables import lay_out, table_frame
 
@@ -24,7 +24,7 @@ def shown(paper_name: str, table: str, dataset: str, figure: str) -> str:
     # A folder without results: what is of record is all there is.
     config = make_config({"datasets": dataset, "results": str(record.RECORD)})
     results = Results(paper, config, empty())
-    frame = table_frame(table, results, record.with_record(results), read_pairs(Path(config.results, paper_name)))
+    frame = table_frame(table, results, record.with_record(results), significance_of(paper, config))
     frame = frame[frame["dataset"] == dataset]
     run = frame.groupby("method")["mean"].transform("count") > 0
     sheet = lay_out(table, paper, frame[run])

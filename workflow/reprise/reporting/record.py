@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,7 @@ import pandas as pd
 from reprise.config import RECORD, STUDY, Config
 from reprise.evaluation.significance import prediction_interval
 from reprise.papers import Paper
-from reprise.reporting.results import CELL, COLUMNS, PROVENANCE, RUN, Results, cells, read_tidy, typed, write_csv
+from reprise.reporting.results import CELL, COLUMNS, PAIR, PROVENANCE, RUN, Results, cells, read_tidy, typed, write_csv
 
 SUMMARY = [*CELL, "mean", "sd", "seeds", "atol", "device", "data"]
 ATOL = 1e-6
@@ -81,31 +82,32 @@ def recorded_claims(paper: str) -> Path:
     return RECORD / "tables" / f"{paper}_claims.csv"
 
 
-def copy_pages(paper: Paper, config: Config) -> None:
-    """Copy the paper's rendered tables and figures, and the scorecard, beside the numbers."""
-    for kind in ("tables", "figures"):
-        (RECORD / kind).mkdir(parents=True, exist_ok=True)
-        for path in sorted(Path(config.results, paper.name, kind).glob("*.*")):
-            shutil.copyfile(path, RECORD / kind / f"{paper.name}_{path.name}")
-    claims = Path(config.results, paper.name, "claims.csv")
-    if claims.exists():
-        _record_claims(claims, recorded_claims(paper.name))
-    for name in ("scorecard.html", STUDY):
-        page = Path(config.results, name)
-        if page.exists():
-            shutil.copyfile(page, RECORD / name)
+def recorded_significance(paper: str) -> Path:
+    """Where the comparisons of methods were put on record, for the same reason."""
+    return RECORD / "tables" / f"{paper}_significance.csv"
 
 
-def _record_claims(fresh: Path, standing: Path) -> None:
-    """Put verdicts on record; one that stands is not given up for a `not run` of a session that had fewer runs."""
-    rows = pd.read_csv(fresh, dtype=str, keep_default_na=False)
-    if standing.exists():
-        before = pd.read_csv(standing, dtype=str, keep_default_na=False).set_index(["id", "reading"])
-        kept = before[before["verdict"] != "not run"]
-        index = pd.MultiIndex.from_frame(rows[["id", "reading"]])
-        lost = (rows["verdict"] == "not run").to_numpy() & index.isin(kept.index)
-        rows.loc[lost, kept.columns] = kept.loc[index[lost]].to_numpy()
-    write_csv(standing, rows)
+def keep_judged(paper: Paper, config: Config) -> None:
+    """Put this session's claims, comparisons and A/A study on record.
+
+    What a session with fewer runs could not judge does not displace what stands.
+    """
+    folder = Path(config.results, paper.name)
+    claims, pairs = recorded_claims(paper.name), recorded_significance(paper.name)
+    _keep(folder / "claims.csv", claims, ["id", "reading"], lambda rows: rows["verdict"] != "not run")
+    _keep(folder / "significance.csv", pairs, PAIR, lambda rows: rows["low"] != "")
+    if Path(config.results, STUDY).exists():
+        shutil.copyfile(Path(config.results, STUDY), RECORD / STUDY)
+
+
+def _keep(fresh: Path, standing: Path, key: list[str], judged: Callable[[pd.DataFrame], pd.Series]) -> None:
+    """Lay the rows of `fresh` over those of `standing`, by `key`; an unjudged row displaces no judged one."""
+    if not fresh.exists():
+        return
+    files = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in (fresh, standing) if path.exists()]
+    # Of equal keys the first one stays: judged before unjudged, and among those the fresh before the standing.
+    rows = [file[judged(file)] for file in files] + [file[~judged(file)] for file in files]
+    write_csv(standing, pd.concat(rows).drop_duplicates(key).sort_values(key, kind="stable", ignore_index=True))
 
 
 def with_record(results: Results) -> pd.DataFrame:

@@ -20,6 +20,7 @@ MEASURED = ["metric", "k", "group"]
 COLUMNS = [*RUN, *MEASURED, "value"]
 PROVENANCE = ["device", "threads", "data", "fingerprint", "commit", "date"]
 CELL = [*(name for name in RUN if name != "seed"), *MEASURED]
+PAIR = ["exhibit", "dataset", "reading", "metric", "k", "lhs", "rhs"]  # two methods, compared for an exhibit
 STATISTICS = ("users", "items", "interactions", "sparsity")
 COSTS = ("wall_s", "epochs", "steps", "peak_bytes")
 WHOLE = ("seed", "k", "threads", "seeds")

@@ -10,14 +10,14 @@ from pathlib import Path
 import matplotlib
 import pandas as pd
 
-from reprise.config import Config
+from reprise.config import STUDY, Config
+from reprise.files import read_json
 from reprise.papers import Paper
-from reprise.reporting import wording
+from reprise.reporting import record, wording
 from reprise.reporting.claim_rows import COLUMNS as CLAIM_COLUMNS
-from reprise.reporting.pairs import read_pairs
+from reprise.reporting.pairs import significance_of
 from reprise.reporting.plots import METADATA, STYLE, draw
 from reprise.reporting.printed import printed_claims
-from reprise.reporting.record import recorded_claims, with_record
 from reprise.reporting.results import COSTS, STATISTICS, Results, cells, load_results, read_tidy
 from reprise.reporting.tables import Sheet, lay_out, table_frame
 from reprise.reporting.verdict_rows import judged, orders
@@ -56,9 +56,9 @@ class Section:
 def section(paper: Paper, config: Config) -> Section:
     """Gather one paper: local runs first, the record for what has none, `not run` and why for the rest."""
     results = load_results(paper, config)
-    frame = with_record(results)
+    frame = record.with_record(results)
     folder = Path(config.results, paper.name)
-    significance = read_pairs(folder)
+    significance = significance_of(paper, config)
     numbers, claims = judged(results, frame), _claims(paper, folder)
     runs = _runs(paper, frame)
     return Section(
@@ -74,6 +74,12 @@ def section(paper: Paper, config: Config) -> Section:
         orders=_labelled(paper, orders(results, frame)).to_dict("records"),
         runs=runs.to_dict("records"),
     )
+
+
+def study(config: Config) -> dict:
+    """The A/A study of this machine, else the one of record; empty where there is neither."""
+    found = [path for path in (Path(config.results, STUDY), record.RECORD / STUDY) if path.exists()]
+    return read_json(found[0]) if found else {}
 
 
 def _counts(rows: pd.DataFrame, paper: Paper, words: tuple[str, ...]) -> dict[str, dict[str, int]]:
@@ -93,7 +99,8 @@ def _reasons(rows: pd.DataFrame) -> list[tuple[str, int]]:
 
 def _claims(paper: Paper, folder: Path) -> pd.DataFrame:
     """The claims' verdicts: those of the runs at hand, else those of record, with the claim's text."""
-    local, recorded = (read_tidy(path, CLAIM_COLUMNS) for path in (folder / "claims.csv", recorded_claims(paper.name)))
+    files = (folder / "claims.csv", record.recorded_claims(paper.name))
+    local, recorded = (read_tidy(path, CLAIM_COLUMNS) for path in files)
     recorded = recorded[recorded["verdict"] != "not run"].assign(
         reason=recorded["reason"].map(lambda reason: "; ".join(filter(None, ("of record", reason))))
     )

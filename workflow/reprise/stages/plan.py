@@ -69,7 +69,7 @@ def describe(paper: Paper, planned: list[Planned], config: Config) -> Iterable[s
         seconds = sum(one.seconds for one in timed)
         devices = ", ".join(sorted({one.device for one in timed}))
         yield (
-            f"time: {seconds / 3600:.1f} h of one process for {len(timed)} runs, from step times measured on {devices}; "
+            f"time: {seconds / 3600:.1f} h of one process for {len(timed)} runs, from step times seen on {devices}; "
             "--cores N divides it by N"
         )
     borrowed = sum(one.borrowed for one in timed)

@@ -12,8 +12,8 @@ from pathlib import Path
 from reprise.config import Config
 from reprise.errors import RepriseError
 from reprise.papers import load_paper
-from reprise.reporting.plots import draw, save
-from reprise.reporting.results import load_results, write_csv
+from reprise.reporting.exhibits import write_figure
+from reprise.reporting.results import load_results
 
 HELP = "draw one figure: pdf, svg, png, csv"
 logger = logging.getLogger("reprise")
@@ -33,8 +33,6 @@ def main(args: argparse.Namespace, config: Config) -> None:
             f"plot {args.paper} {args.figure}", expected="one of " + ", ".join(paper.figures), found=args.figure
         )
     results = load_results(paper, config)
-    figure, plotted = draw(args.figure, results, results.frame)
-    folder = Path(config.results, paper.name, "figures")
-    save(figure, folder, args.figure)
-    write_csv(folder / f"{args.figure}.csv", plotted)
+    place = Path(config.results, paper.name, "figures", args.figure)
+    plotted = write_figure(args.figure, results, results.frame, place)
     logger.info("plot %s %s: %d points", args.paper, args.figure, len(plotted))

@@ -1,8 +1,8 @@
 """Put this machine's finished runs of a paper on record.
 
-Adds them to results/record/<paper>.runs.csv, rebuilds <paper>.csv, and copies tables, figures and the scorecard, and
-renews the README's results. A run that is on record already is left as it is, unless --force. Nothing else ever writes
-there.
+Adds them to results/record/<paper>.runs.csv, rebuilds <paper>.csv, and renders tables, figures, the scorecard and the
+README's results from the record, so that a session with few runs takes nothing away. A run that is on record already is
+left as it is, unless --force. Nothing else ever writes there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from reprise.errors import RepriseError
 from reprise.files import write_text
 from reprise.papers import load_paper
 from reprise.reporting.readme import readme, refreshed
-from reprise.reporting.record import add_runs, copy_pages, recordable
+from reprise.reporting.record import add_runs, keep_judged, recordable
+from reprise.reporting.record_pages import write_pages
 from reprise.reporting.results import load_results
 
 HELP = "put finished runs on record (never replaces one without --force)"
@@ -40,7 +41,8 @@ def main(args: argparse.Namespace, config: Config) -> None:
             fix=f".venv/bin/snakemake --cores all {paper.name}, with the same configuration",
         )
     added, standing = add_runs(paper.name, recordable(results), args.force)
-    copy_pages(paper, config)
+    keep_judged(paper, config)
+    write_pages()
     if readme().exists():
         write_text(readme(), refreshed(readme().read_text(encoding="utf-8")))
     word = "replaced" if args.force else "left as they were"

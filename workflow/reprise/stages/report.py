@@ -10,10 +10,10 @@ import argparse
 import logging
 from pathlib import Path
 
-from reprise.config import RECORD, STUDY, Config
-from reprise.files import read_json, write_text
+from reprise.config import Config
+from reprise.files import write_text
 from reprise.reporting import pages
-from reprise.reporting.scorecard import section
+from reprise.reporting.scorecard import section, study
 from reprise.selection import papers
 
 HELP = "write the scorecard: html, md"
@@ -28,8 +28,6 @@ def main(args: argparse.Namespace, config: Config) -> None:
     """Write it."""
     sections = [section(paper, config) for paper in papers(config)]
     place = Path(config.results, "scorecard.html")
-    studies = [path for path in (Path(config.results, STUDY), RECORD / STUDY) if path.exists()]
-    study = read_json(studies[0]) if studies else {}
-    write_text(place, pages.html(sections, study))
-    write_text(place.with_suffix(".md"), pages.markdown(sections, study))
+    write_text(place, pages.html(sections, study(config)))
+    write_text(place.with_suffix(".md"), pages.markdown(sections, study(config)))
     logger.info("report: %s", place)

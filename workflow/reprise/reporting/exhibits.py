@@ -1,0 +1,31 @@
+"""A table or a figure, laid out and written in every format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from reprise.files import write_text
+from reprise.reporting import rendering
+from reprise.reporting.plots import draw, save
+from reprise.reporting.results import Results, write_csv
+from reprise.reporting.tables import lay_out, table_frame
+
+
+def write_table(name: str, results: Results, frame: pd.DataFrame, pairs: pd.DataFrame, place: Path) -> pd.DataFrame:
+    """Write `<place>.{csv,md,html,tex}` of table `name` from `frame` and its significance; return its cells."""
+    cells = table_frame(name, results, frame, pairs)
+    sheet = lay_out(name, results.paper, cells)
+    write_csv(place.with_suffix(".csv"), cells.drop(columns="decimals"))
+    for suffix, render in ((".md", rendering.markdown), (".html", rendering.html), (".tex", rendering.tex)):
+        write_text(place.with_suffix(suffix), render(sheet))
+    return cells
+
+
+def write_figure(name: str, results: Results, frame: pd.DataFrame, place: Path) -> pd.DataFrame:
+    """Write `<place>.{pdf,svg,png,csv}` of figure `name` from `frame`; return what it plots."""
+    figure, plotted = draw(name, results, frame)
+    save(figure, place.parent, place.name)
+    write_csv(place.with_suffix(".csv"), plotted)
+    return plotted

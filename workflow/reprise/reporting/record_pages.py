@@ -1,0 +1,33 @@
+"""The pages of record: tables, figures and scorecard as the record alone gives them, whatever a session ran."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reprise.config import Config, make_config
+from reprise.files import write_text
+from reprise.papers import load_paper, paper_names
+from reprise.reporting import pages, record
+from reprise.reporting.exhibits import write_figure, write_table
+from reprise.reporting.pairs import significance_of
+from reprise.reporting.results import load_results
+from reprise.reporting.scorecard import section, study
+
+
+def write_pages() -> None:
+    """Render every paper's tables and figures, and the scorecard, into the record."""
+    papers = [load_paper(name) for name in paper_names()]
+    everything = ",".join(dict.fromkeys(key for paper in papers for key in paper.datasets))  # stand-ins need a name
+    # A folder without results: what is of record is all there is.
+    config: Config = make_config({"datasets": everything, "results": str(record.RECORD)})
+    for paper in papers:
+        results = load_results(paper, config)
+        frame, pairs = record.with_record(results), significance_of(paper, config)
+        for name in paper.tables:
+            write_table(name, results, frame, pairs, Path(record.RECORD, "tables", f"{paper.name}_{name}"))
+        for name in paper.figures:
+            write_figure(name, results, frame, Path(record.RECORD, "figures", f"{paper.name}_{name}"))
+    sections = [section(paper, config) for paper in papers]
+    write_text(record.RECORD / "scorecard.html", pages.html(sections, study(config)))
+
+
