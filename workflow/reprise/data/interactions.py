@@ -70,6 +70,17 @@ class Interactions:
         position = torch.arange(len(owner), device=users.device) - before[owner] + self.offsets[users][owner]
         return owner, position
 
+    def only(self, rows: Tensor) -> Interactions:
+        """Keep the rows where `rows` [N] bool is true."""
+        ends = torch.cumsum(torch.nn.functional.pad(rows.long(), (1, 0)), 0)
+        return Interactions(self.n_users, self.n_items, self.items[rows], ends[self.offsets])
+
+    def transposed(self) -> Interactions:
+        """The same pairs with users and items in each other's place."""
+        order = torch.argsort(self.items, stable=True)
+        ends = torch.cumsum(torch.nn.functional.pad(self.counts, (1, 0)), 0)
+        return Interactions(self.n_items, self.n_users, self.users[order], ends)
+
     def distinct(self) -> Interactions:
         """The same pairs, each once."""
         keys = torch.unique(self.users * self.n_items + self.items)

@@ -9,39 +9,134 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 
+from reprise.data.pairs import codes, within
 from reprise.data.prepared import PARTS, Prepared
-from reprise.data.splits import last_per_item
+from reprise.data.recipe import Recipe
+from reprise.data.splits import as_text, item_uniform, k_core, last_per_item
 from reprise.errors import RepriseError
 from reprise.files import write_json
 
+Expected = Mapping[str, float | Mapping[int, int]]
+Details = dict[str, int | dict[int, int]]
+REPEATED = (*(f"repeated_{part}" for part in PARTS), "valid_in_train", "test_in_train")
 
-def prepare(interactions: Path, *, valid_k: int, valid_seed: int, status: str, expect: Mapping[str, float],
-            where: str) -> Prepared:
-    """Take the released split, cut a validation part out of its training part, and compare the counts.
 
-    The validation part is the last `valid_k` interactions of every item in a seeded order (`last_per_item`): released
-    files carry no time.
+def prepare(interactions: Path, recipe: Recipe, *, status: str, expect: Expected, where: str,
+            ) -> tuple[Prepared, Details]:
+    """Filter and split canonical interactions as `recipe` says, and compare the counts with `expect`.
+
+    Returns
+    -------
+    Prepared, Details
+        The data, and what there is to say of them beyond `Prepared.statistics` (see `details`).
 
     Raises
     ------
     RepriseError
-        Ids that leave gaps; counts that differ from `expect`: one error that lists each of them.
+        Ids that leave gaps; repeated pairs where none are allowed; no part of the name that the recipe asks for; counts
+        that differ from `expect`: one error that lists each of them.
     """
-    table = pq.read_table(interactions, columns=["user", "item", "part"]).to_pandas()
-    pairs = table[["user", "item"]].to_numpy()
-    released_train = pairs[(table["part"] == "train").to_numpy()]
-    test = pairs[(table["part"] == "test").to_numpy()]
-    n_users = _count(pairs[:, 0], f"{where}, user ids")
-    n_items = _count(pairs[:, 1], f"{where}, item ids")
-    held_out = last_per_item(released_train[:, 0], released_train[:, 1], valid_k, seed=valid_seed)
-    prepared = Prepared(n_users, n_items, released_train[~held_out], released_train[held_out], test, status)
-    if differences := compare(expect, prepared.statistics()):
+    rows = _rows(interactions, recipe, where)
+    user, item = rows["user"].to_numpy(), rows["item"].to_numpy()
+    n_users, n_items = _count(user, f"{where}, user ids"), _count(item, f"{where}, item ids")
+    tenth = round(0.1 * len(rows))
+    test = _held_out(rows, recipe, "test", tenth, where)
+    rest = ~test
+    valid = np.zeros(len(rows), dtype=bool)
+    valid[rest] = _held_out(rows[rest], recipe, "valid", tenth, where)
+    pairs = np.stack([user, item], axis=1)
+    prepared = Prepared(n_users, n_items, pairs[rest & ~valid], pairs[valid], pairs[test], status)
+    facts = details(prepared)
+    if recipe.repeats == "refused" and (repeated := [name for name in REPEATED if facts[name]]):
+        raise RepriseError(f"{where}: repeated interactions", kind="data", expected="every pair once",
+                           found=", ".join(f"{name}: {facts[name]}" for name in repeated),
+                           fix="mend the source, or say `repeats: kept` in paper.yaml if the paper counts them")
+    if differences := compare(expect, prepared.statistics() | facts):
         raise RepriseError(f"{where}: the data are not those of the paper", kind="data",
                            expected="the counts that paper.yaml states", found="; ".join(differences),
                            fix="nothing was written; is the source another release, or `expect` in paper.yaml wrong?")
-    return prepared
+    return prepared, facts
+
+
+def _rows(interactions: Path, recipe: Recipe, where: str) -> pd.DataFrame:
+    """Read the columns user, item, part and, where an order is known, order; filter, and count ids from 0."""
+    wanted = {"part"} if recipe.split == "released" else {"time"} if recipe.order else set()
+    wanted = {"part", "position"} if recipe.order == "position" else wanted
+    if absent := wanted - set(pq.read_schema(interactions).names):
+        raise RepriseError(f"{where}, split {recipe.split}", expected=f"a source with {', '.join(sorted(wanted))}",
+                           found=f"none of {', '.join(sorted(absent))}", fix="give it another source, split or order")
+    liked = None if recipe.min_rating is None else [("rating", ">=", recipe.min_rating)]
+    rows = pq.read_table(interactions, columns=["user", "item", *sorted(wanted)], filters=liked).to_pandas()
+    if len(rows) == 0:
+        raise RepriseError(where, expected="interactions", found="none", fix="is min_rating above every rating?")
+    if recipe.order == "position":
+        # A user's list is its line of train.txt, then its line of test.txt.
+        later = rows["part"] == "test"
+        rows["order"] = rows["position"] + rows["user"].map(rows["user"][~later].value_counts()).fillna(0) * later
+    elif recipe.order:
+        time = rows.pop("time").to_numpy(dtype=np.int64)
+        rows["order"] = as_text(time) if recipe.order == "time_text" else time
+    if recipe.split != "released":
+        kept = k_core(rows["user"].to_numpy(), rows["item"].to_numpy(), recipe.core or 1)
+        if not kept.any():
+            raise RepriseError(where, expected=f"a {recipe.core}-core", found="no user or item has enough rows")
+        for column in ("user", "item"):
+            # The numbers of the official code: order of first appearance, counted before the core is taken.
+            first = pd.factorize(rows[column])[0]
+            rows[column] = np.searchsorted(np.unique(first[kept]), first)
+        rows = rows[kept]
+    return rows
+
+
+def _held_out(rows: pd.DataFrame, recipe: Recipe, part: str, tenth: int, where: str) -> np.ndarray:
+    """Mark the rows of the test part, or, among the rows that are not of it, those of the validation part; [N] bool.
+
+    `tenth` is the size of either in the split `paper`.
+    """
+    user, item = rows["user"].to_numpy(), rows["item"].to_numpy()
+    if recipe.split == "paper":
+        try:
+            return item_uniform(user, item, tenth, recipe.split_seed + (part == "valid"))
+        except ValueError as error:
+            raise RepriseError(f"{where}, {part} part", expected="rows enough for an item-uniform draw",
+                               found=str(error)) from None
+    if part == "test" and recipe.split == "official_rule":
+        return last_per_item(user, item, recipe.test_k, order=rows["order"].to_numpy())
+    if part == "valid" and recipe.valid_k is not None:
+        order = rows["order"].to_numpy() if "order" in rows else None
+        return last_per_item(user, item, recipe.valid_k, order, None if "order" in rows else recipe.valid_seed)
+    held = (rows["part"] == part).to_numpy()
+    if not held.any():
+        raise RepriseError(where, expected=f"a source with a {part} part", found="none",
+                           fix="set valid_k in paper.yaml, or choose another split")
+    return held
+
+
+def details(prepared: Prepared) -> Details:
+    """Count what the paper's table does not show, but the metrics feel.
+
+    `<part>_per_item` is a histogram: how many items have that many rows in the part. `test_in_train` are test rows that
+    are masked, because train or validation hold the pair too: they can never be hit. `cold_items` are items of the test
+    part that train and validation never show.
+    """
+    both = prepared.parts("train+valid")
+    counts: Details = {}
+    for part in PARTS:
+        pairs = getattr(prepared, part)
+        _, first = np.unique(_codes(pairs), return_index=True)
+        again = np.delete(pairs[:, 0], first)
+        counts |= {f"repeated_{part}": len(again), f"repeated_{part}_users": len(np.unique(again)),
+                   f"{part}_per_user_max": int(np.bincount(pairs[:, 0], minlength=1).max())}
+    for part in ("valid", "test"):
+        per_item = np.bincount(getattr(prepared, part)[:, 1], minlength=prepared.n_items)
+        counts[f"{part}_per_item"] = {n: int(items) for n, items in enumerate(np.bincount(per_item)) if items}
+    counts["valid_in_train"] = int(within(_codes(prepared.valid), _codes(prepared.train)).sum())
+    counts["test_in_train"] = int(within(_codes(prepared.test), _codes(both)).sum())
+    counts["cold_items"] = len(np.setdiff1d(prepared.test[:, 1], both[:, 1]))
+    return counts
 
 
 @contextlib.contextmanager
@@ -68,24 +163,29 @@ def _count(ids: np.ndarray, where: str) -> int:
     return distinct
 
 
-def compare(expect: Mapping[str, float], found: Mapping[str, float]) -> list[str]:
+def compare(expect: Expected, found: Expected) -> list[str]:
     """List every count that differs, as `train: expected 5, found 4`; a count that nobody made is a difference.
 
-    Whole numbers must be equal, fractions to the six decimals that papers print.
+    Whole numbers and histograms must be equal, fractions to the six decimals that papers print.
     """
-    def same(name: str, value: float) -> bool:
-        return name in found and abs(found[name] - value) <= (0.5e-6 if isinstance(value, float) else 0)
+    def same(name: str, value: float | Mapping[int, int]) -> bool:
+        if isinstance(value, float):
+            return name in found and abs(found[name] - value) <= 0.5e-6
+        return found.get(name) == value
 
     return [f"{name}: expected {value}, found {found.get(name, 'no such count')}"
             for name, value in expect.items() if not same(name, value)]
 
 
-def leaks(prepared: Prepared) -> list[str]:
-    """List what is wrong with prepared data: pairs in two parts, ids out of range, ids that never occur."""
+def leaks(prepared: Prepared, repeats: str = "refused") -> list[str]:
+    """List what is wrong with prepared data: pairs in two parts, ids out of range, ids that never occur.
+
+    Where `repeats` are `kept`, a pair may be in two parts: the later row is masked, and `stats.json` counts it.
+    """
     found = []
-    codes = {part: _codes(prepared.parts(part)) for part in PARTS}
-    for one, other in itertools.combinations(PARTS, 2):
-        if shared := len(np.intersect1d(codes[one], codes[other])):
+    of = {part: _codes(prepared.parts(part)) for part in PARTS}
+    for one, other in itertools.combinations(PARTS, 2) if repeats == "refused" else ():
+        if shared := int(within(of[other], of[one]).sum()):
             found.append(f"{shared} pairs are in {one} and in {other}")
     everything = prepared.parts("+".join(PARTS))
     for name, ids, n in (("user", everything[:, 0], prepared.n_users), ("item", everything[:, 1], prepared.n_items)):
@@ -97,5 +197,5 @@ def leaks(prepared: Prepared) -> list[str]:
 
 
 def _codes(pairs: np.ndarray) -> np.ndarray:
-    """One number a pair."""
-    return pairs[:, 0].astype(np.int64) << 32 | pairs[:, 1].astype(np.int64)
+    """One number a pair of [N, 2]."""
+    return codes(pairs[:, 0], pairs[:, 1])

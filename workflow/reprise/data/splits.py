@@ -3,6 +3,96 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+
+
+def k_core(user: np.ndarray, item: np.ndarray, k: int) -> np.ndarray:
+    """Mark the rows of the k-core: what is left once no user and no item has fewer than `k` rows.
+
+    Which of the two is dropped first does not matter: the k-core is the largest such set, and there is only one.
+    Repeated rows count each time.
+
+    Parameters
+    ----------
+    user, item : array [N]
+
+    Returns
+    -------
+    bool array [N]
+    """
+    ids = [pd.factorize(column)[0] for column in (user, item)]
+    kept = np.arange(len(user))
+    while True:
+        enough = np.ones(len(kept), dtype=bool)
+        for column in ids:
+            enough &= np.bincount(column)[column] >= k
+        if enough.all():
+            break
+        kept, ids = kept[enough], [column[enough] for column in ids]
+    mask = np.zeros(len(user), dtype=bool)
+    mask[kept] = True
+    return mask
+
+
+def as_text(time: np.ndarray) -> np.ndarray:
+    """Keys [N] that order times as their decimal texts do: `1000000000` comes before `999999999`.
+
+    Parameters
+    ----------
+    time : int array [N]
+        At least 0, at most 17 digits.
+    """
+    time = np.asarray(time, dtype=np.int64)
+    missing = 17 - np.searchsorted(10 ** np.arange(1, 17), time, side="right") - 1
+    # Zeros on the right make all texts equally long. Where two are equal then, the shorter one comes first, being the
+    # other's beginning; it misses at most 16 digits, and one more decimal cannot say that: sort by both, keep the rank.
+    by_text = np.lexsort((-missing, time * 10**missing))
+    ranked = np.stack([time, missing])[:, by_text]
+    steps = (ranked[:, 1:] != ranked[:, :-1]).any(axis=0)
+    keys = np.empty(len(time), dtype=np.int64)
+    keys[by_text] = np.concatenate([[0], np.cumsum(steps)])[: len(time)]
+    return keys
+
+
+def item_uniform(user: np.ndarray, item: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """Draw `size` rows without replacement, each with a chance in proportion to 1 / (rows of its item).
+
+    This is how the paper of Wei et al. (KDD 2021, section 4.1) describes its test part. Nothing is emptied: the row of
+    every item, and of every user, that would be drawn last of all is passed over. The draw depends on the set of
+    interactions and the seed, not on the order of the rows.
+
+    Drawing row after row with chances in proportion to w is the same as taking the smallest of independent exponential
+    variables of rate w (Efraimidis and Spirakis, Information Processing Letters 97, 2006).
+
+    Parameters
+    ----------
+    user, item : int array [N]
+
+    Returns
+    -------
+    bool array [N]
+        True where the row is drawn.
+
+    Raises
+    ------
+    ValueError
+        More rows are wanted than can be drawn.
+    """
+    by_pair = np.lexsort((user, item))
+    _, inverse, rows = np.unique(item, return_inverse=True, return_counts=True)
+    turn = np.empty(len(item))
+    turn[by_pair] = np.random.default_rng(seed).standard_exponential(len(item))
+    by_turn = np.argsort(turn * rows[inverse], kind="stable")
+    passed = np.zeros(len(item), dtype=bool)
+    for column in (user, item):
+        _, last = np.unique(column[by_turn[::-1]], return_index=True)
+        passed[by_turn[::-1][last]] = True
+    free = by_turn[~passed[by_turn]]
+    if not 0 <= size <= len(free):
+        raise ValueError(f"{size} of {len(item)} rows wanted, and only {len(free)} can go without emptying anything")
+    mask = np.zeros(len(item), dtype=bool)
+    mask[free[:size]] = True
+    return mask
 
 
 def last_per_item(user: np.ndarray, item: np.ndarray, k: int, order: np.ndarray | None = None,
@@ -42,9 +132,10 @@ def last_per_item(user: np.ndarray, item: np.ndarray, k: int, order: np.ndarray 
         order = np.empty(len(item))
         order[by_pair] = np.random.default_rng(seed).random(len(item))
     by_item = np.lexsort((order, item))
-    _, first, inverse, n = np.unique(item[by_item], return_index=True, return_inverse=True, return_counts=True)
+    ordered = item[by_item]
+    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    n = np.diff(np.append(first, len(item)))
     held = np.minimum(np.minimum(n * 9 // 10, n - 1), k)
-    rank = np.arange(len(item)) - first[inverse]
     mask = np.empty(len(item), dtype=bool)
-    mask[by_item] = rank >= (n - held)[inverse]
+    mask[by_item] = np.arange(len(item)) >= np.repeat(first + n - held, n)
     return mask

@@ -14,7 +14,7 @@ from reprise.config import Config
 from reprise.data.prepare import noting_failure, prepare
 from reprise.errors import RepriseError
 from reprise.files import read_json
-from reprise.papers import data_code, load_paper
+from reprise.papers import Dataset, data_code, load_paper
 
 HELP = "split a data set as its paper does and check its counts"
 logger = logging.getLogger("reprise")
@@ -36,9 +36,18 @@ def main(args: argparse.Namespace, config: Config) -> None:
     folder = Path(config.results) / args.paper / args.dataset
     status = read_json(canonical / "canonical.json")["status"]
     with noting_failure(folder, data_code(dataset)):
-        prepared = prepare(canonical / "interactions.parquet", valid_k=dataset.valid_k, valid_seed=dataset.valid_seed,
-                           status=status, expect=dataset.expect, where=f"{args.paper} {args.dataset}")
-        prepared.save(folder / "data", {"dataset": args.dataset, "expected": dataset.expect,
-                                        "order": "seeded (the released files carry no time)"})
+        prepared, details = prepare(canonical / "interactions.parquet", dataset, status=status, expect=dataset.expect,
+                                    where=f"{args.paper} {args.dataset}")
+        prepared.save(folder / "data", {"dataset": args.dataset, "expected": dataset.expect, "split": dataset.split,
+                                        "order": _order(dataset), **details})
     logger.info("prepare %s %s: train %s, valid %s, test %s", args.paper, args.dataset,
                 *(f"{len(prepared.parts(part)):,}" for part in ("train", "valid", "test")))
+
+
+def _order(dataset: Dataset) -> str:
+    """What put an item's interactions in order when its validation part was cut."""
+    if dataset.valid_k is None:
+        return "that of the released validation part"
+    if dataset.split == "released":
+        return "seeded (the released files carry no time)"
+    return dataset.order or "a seeded draw, uniform over items"

@@ -2,6 +2,9 @@
 
 The format of LightGCN's and MACR's released splits. It carries no time and no rating. A repeated item in a line is a
 repeated interaction and stays (Globo counts clicks); how many there are is among the facts.
+
+MACR's ML-10M also has `val/valid.txt`, the part of `train.txt` that its authors validate on, and `val/train.txt`, which
+should be the rest of it.
 """
 
 from __future__ import annotations
@@ -11,24 +14,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from reprise.data.pairs import codes, within
 from reprise.data.readers import Tables
 from reprise.errors import RepriseError
 
 PARTS = ("train", "test")
+VALID, REST = "val/valid.txt", "val/train.txt"
 LINE = "user item item ... (integers >= 0, separated by single spaces)"
 NEWLINE, RETURN, SPACE, ZERO, NINE = b"\n\r 09"
 
 
 def read(folder: Path) -> Tables:
-    """Read a folder's `train.txt` and `test.txt`.
+    """Read a folder's `train.txt` and `test.txt`, and `val/` where it has one.
 
-    `interactions` adds the columns `part` (`train` or `test`) and `position` (of the item in its line, from 0). Users
-    and items are those that occur, ascending.
+    `interactions` adds the columns `part` (`train`, `test`, or `valid` for rows of `train.txt` that `val/valid.txt`
+    names) and `position` (of the item in its line, from 0). Users and items are those that occur, ascending.
 
     Raises
     ------
     RepriseError
-        A missing or empty file, or a malformed line: with the file, the line's number, and what stands there.
+        A missing or empty file, or a malformed line: with the file, the line's number, and what stands there;
+        validation pairs that are not in `train.txt`.
     """
     files = tuple(f"{part}.txt" for part in PARTS)
     frames = [_read_part(Path(folder) / file, part) for file, part in zip(files, PARTS, strict=True)]
@@ -38,8 +44,26 @@ def read(folder: Path) -> Tables:
     table["part"] = pd.Categorical.from_codes(np.repeat(range(len(PARTS)), [len(frame) for frame in frames]), PARTS)
     facts = {f"repeated_{part}": int(frame.duplicated(["user", "item"]).sum())
              for part, frame in zip(PARTS, frames, strict=True)}
+    if (Path(folder) / VALID).exists():
+        facts |= _mark_valid(table, Path(folder))
+        files += (VALID, REST)
     items, users = (pd.DataFrame({column: np.unique(table[column])}) for column in ("item", "user"))
     return Tables(table[["user", "item", "time", "rating", "part", "position"]], items, users, facts, files)
+
+
+def _mark_valid(table: pd.DataFrame, folder: Path) -> dict[str, int]:
+    """Mark the rows of `train.txt` that are validation; count the pairs by which `val/train.txt` is not the rest."""
+    frames = (table, *(_read_part(folder / file, part) for file, part in ((VALID, "validation"), (REST, "training"))))
+    pairs, valid, rest = (codes(frame["user"], frame["item"]) for frame in frames)
+    train = (table["part"] == "train").to_numpy()
+    if strange := int((~within(valid, pairs[train])).sum()):
+        raise RepriseError(str(folder / VALID), expected="pairs of train.txt", kind="data",
+                           found=f"{strange} of {len(valid)} pairs that are not in it",
+                           fix="are the files of one release?")
+    chosen = train & within(pairs, valid)
+    table["part"] = table["part"].cat.add_categories(["valid"]).where(~chosen, "valid")
+    left = pairs[train & ~chosen]
+    return {"unlike_val_train": int((~within(rest, left)).sum() + (~within(left, rest)).sum())}
 
 
 def _read_part(path: Path, part: str) -> pd.DataFrame:

@@ -1,0 +1,123 @@
+"""The released Gowalla and Yelp2018, where they are at hand: their counts, and the rule that made their test parts.
+
+The files may not be passed on, so these tests skip where no mirror lies beside the repository.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from reprise.config import make_config
+from reprise.data.pairs import codes, within
+from reprise.data.prepare import prepare
+from reprise.data.prepared import Prepared
+from reprise.data.readers import user_lists
+from reprise.data.splits import last_per_item
+from reprise.papers import load_paper
+from reprise.stages import canonicalise, check, fetch
+from reprise.stages import prepare as stage
+
+ROOT = Path(__file__).resolve().parent.parent
+MIRROR, OTHER = ROOT.parent / "shared/data/mirror", ROOT.parent / "shared/data/other"
+PAPER = load_paper("macr")
+pytestmark = pytest.mark.skipif(not (MIRROR / "MANIFEST.csv").exists(), reason="no mirror of the released data here")
+
+
+def canonical(folder, source):
+    """LightGCN's lists in canonical form, for `prepare`."""
+    tables = user_lists.read(OTHER / source)
+    tables.interactions.to_parquet(folder / "interactions.parquet", index=False)
+    return folder / "interactions.parquet", tables.interactions
+
+
+def released(name):
+    """The rows of the released files, and which of them are the test part."""
+    rows = user_lists.read(MIRROR / "macr" / name).interactions
+    return rows, (rows["part"] == "test").to_numpy()
+
+
+# From validation to (train, valid), as shares of train.txt: 199,330 / 822,465 = 24 % and 187,352 / 1,371,166 = 14 %.
+@pytest.mark.parametrize(("key", "status", "share"), [
+    ("adressa", "official", 0.03), ("gowalla", "official", 0.24), ("yelp2018", "rebuilt", 0.14)])
+def test_from_the_mirror_to_checked_parts(tmp_path, key, status, share):
+    config = make_config({"results": str(tmp_path / "results"), "resources": str(tmp_path), "mirror": str(MIRROR)})
+    dataset = PAPER.dataset(key)
+    fetch.main(argparse.Namespace(source=dataset.source), config)
+    canonicalise.main(argparse.Namespace(source=dataset.source, reader=dataset.reader), config)
+    args = argparse.Namespace(paper="macr", dataset=key)
+    stage.main(args, config)  # compares with every count of paper.yaml
+    check.main(args, config)
+    stats = json.loads((tmp_path / "results/macr" / key / "data/stats.json").read_text())
+    assert stats["status"] == status and round(stats["valid"] / stats["train+valid"], 2) == share
+    data = Prepared.load(tmp_path / "results/macr" / key / "data")
+    rows, test = released(PAPER.dataset(key).source.removeprefix("macr-").replace("adressa", "addressa"))
+    file = codes(rows["user"], rows["item"])
+    for part, expected in (("test", file[test]), ("train+valid", file[~test])):
+        assert np.array_equal(np.sort(codes(*data.parts(part).T)), np.sort(expected))
+
+
+def lines(user, item):
+    """Pairs as the official code writes them: a user's items in the order of the rows, users as they first appear."""
+    lists = {}
+    for one, other in zip(user.tolist(), item.tolist(), strict=True):
+        lists.setdefault(one, []).append(other)
+    return "".join(f"{one} {' '.join(map(str, items))}\n" for one, items in lists.items()).encode()
+
+
+def test_the_official_rule_makes_the_released_gowalla_byte_for_byte(tmp_path):
+    interactions, rows = canonical(tmp_path, "gowalla_lightgcn")
+    dataset = PAPER.dataset("gowalla-rule")
+    data, _ = prepare(interactions, dataset, status="official", expect=dataset.expect, where="gowalla-rule")
+    # The official code walks through the items, and through an item's users by their place in the list.
+    length = rows["user"].map(rows["user"][rows["part"] == "train"].value_counts()) * (rows["part"] == "test")
+    walk = rows.iloc[np.lexsort((rows["position"] + length, rows["item"]))]
+    user, item = walk["user"].to_numpy(), walk["item"].to_numpy()
+    for part, file in (("test", "test.txt"), ("train+valid", "train.txt")):
+        mine = within(codes(user, item), codes(*data.parts(part).T))
+        assert lines(user[mine], item[mine]) == (MIRROR / "macr/gowalla" / file).read_bytes()
+
+
+def test_with_sorted_train_lists_gowalla_would_agree_no_better_than_yelp2018():
+    """The control of the next test: what is at hand of Yelp2018 is done to Gowalla, whose true order is known."""
+    rows = user_lists.read(OTHER / "gowalla_lightgcn").interactions
+    train = (rows["part"] == "train").to_numpy()
+    user, item = rows["user"].to_numpy(), rows["item"].to_numpy().copy()
+    place = rows["position"].to_numpy() + np.where(train, 0, np.bincount(user[train])[user])
+    held = last_per_item(user, item, 5, order=place)
+    truth = codes(user[held], item[held])
+    item[train] = item[train][np.lexsort((item[train], user[train]))]  # users stand in order of their ids
+    held = last_per_item(user, item, 5, order=place)
+    assert round(within(codes(user[held], item[held]), truth).mean(), 3) == 0.749
+
+
+def test_the_official_rule_on_yelp2018_fails_only_where_the_order_is_lost(tmp_path):
+    """LightGCN's train lists of Yelp2018 are at hand with their items sorted: a train row's place is not known.
+
+    It lies between 0 and the length of its list. A test row's place is known: it follows the whole train list.
+    """
+    interactions, rows = canonical(tmp_path, "yelp2018_lightgcn")
+    data, _ = prepare(interactions, PAPER.dataset("gowalla-rule"), status="rebuilt", expect={}, where="yelp2018")
+    theirs, test = released("yelp2018")
+    theirs = codes(theirs["user"], theirs["item"])[test]
+    agree = within(codes(*data.test.T), theirs)
+    assert len(theirs) == len(data.test) == 190_240
+    assert round(agree.mean(), 4) == 0.7509
+
+    user, item, part = rows["user"], rows["item"], rows["part"]
+    length = user.map(user[part == "train"].value_counts()).to_numpy()
+    known = (part == "test").to_numpy()
+    earliest = np.where(known, length + rows["position"], 0)
+    latest = np.where(known, earliest, length - 1)
+
+    def contradictions(held):
+        """Items of which something held out is certain to come before something that is not."""
+        first_held, last_left = np.full(item.max() + 1, np.inf), np.full(item.max() + 1, -np.inf)
+        np.minimum.at(first_held, item[held], latest[held])
+        np.maximum.at(last_left, item[~held], earliest[~held])
+        return int((last_left > first_held).sum())
+
+    assert contradictions(within(codes(user, item), theirs)) == 0
+    at_random = last_per_item(user.to_numpy(), item.to_numpy(), 5, seed=1)
+    assert contradictions(at_random) > 30_000  # of 38,048: were the rule another one, this would show it

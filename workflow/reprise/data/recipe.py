@@ -1,0 +1,52 @@
+"""What a paper says of how its data set is made: filter, split, validation. Read while the DAG is built."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from reprise.settings import Field, Settings
+
+
+class Recipe(Settings):
+    """How canonical interactions become train, valid and test.
+
+    Three ways to split: `released` takes the parts of the released files and keeps their ids; `official_rule` holds out
+    the last `test_k` interactions of every item (`splits.last_per_item`); `paper` draws a tenth for the test part and a
+    tenth for validation, uniform over items (`splits.item_uniform`). The last two number users and items anew, in the
+    order in which they first appear.
+    """
+
+    split: Literal["released", "official_rule", "paper"] | None = None
+    min_rating: float | None = Field(None, description="only ratings of at least this are interactions")
+    core: int | None = Field(None, ge=1, description="drop users and items with fewer rows, until none is left")
+    order: Literal["position", "time", "time_text"] | None = Field(
+        None, description="what `last` means: the place in the user's list, the time, or the time compared as a text"
+    )
+    test_k: int | None = Field(None, ge=0, description="official_rule: the most that an item gives to the test part")
+    split_seed: int = Field(20210814, description="seed of the draws of `paper`")
+    valid_k: int | None = Field(
+        5, ge=0, description="the last rows of an item in train that are validation; null: the source has its own part"
+    )
+    valid_seed: int = Field(20210814, description="seed of their order, where none is known")
+    repeats: Literal["refused", "kept"] = Field(
+        "refused", description="whether a pair may come twice, within a part or in two of them"
+    )
+
+    @model_validator(mode="after")
+    def _uses_every_key(self) -> Recipe:
+        needed = {"official_rule": {"order", "test_k"}}.get(self.split, set())
+        allowed = {
+            "released": {"valid_k", "valid_seed", "repeats"},
+            "official_rule": {"order", "test_k", "min_rating", "core", "valid_k", "repeats"},
+            "paper": {"split_seed", "min_rating", "core", "repeats"},
+        }.get(self.split, set())
+        given = {key for key in self.model_fields_set & set(Recipe.model_fields) if key != "split"}
+        if wrong := given - allowed:
+            raise ValueError(f"split {self.split} does not read {', '.join(sorted(wrong))}")
+        if missing := {key for key in needed if getattr(self, key) is None}:
+            raise ValueError(f"split {self.split} needs {', '.join(sorted(missing))}")
+        if self.split == "official_rule" and self.valid_k is None:
+            raise ValueError("only released files have a validation part of their own")
+        return self
