@@ -12,12 +12,11 @@ from reprise.data.readers import user_lists
 from reprise.evaluation.ranking import Ranking
 from reprise.methods import pairs
 from reprise.methods.macr import outer_softplus
-from reprise.models import lightgcn
+from reprise.models import lightgcn, lightgcn_loops
 from reprise.papers import load_paper, paper_names, resolve
-from reprise.sourcecode import PACKAGE, components, options_of
-from reprise.training.build import build
+from reprise.sourcecode import PACKAGE, components, options_of, trainer_of
+from reprise.training.build import build, make_trainer
 from reprise.training.options import Training
-from reprise.training.trainer import Trainer
 
 USERS, ITEMS = 30, 20
 
@@ -31,12 +30,18 @@ def specs():
             for reading in paper.readings:
                 if method.model and not method.not_run:
                     spec = resolve(paper, next(iter(paper.datasets)), reading, key)
-                    found[f"{spec['model']['name']}-{spec['method']['name']}-{spec['method'].get('fusion', '')}"] = spec
+                    switches = [value for value in spec["method"].values() if isinstance(value, str) and value != "all"]
+                    found["-".join([spec["model"]["name"], *switches])] = spec
     return found
 
 
 SPECS = specs()
 each = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())
+
+
+def training_of(spec, **changes):
+    """The training settings of a spec, with a batch that fits the tiny data."""
+    return Training(**{**spec["training"], "batch": 16, **changes})
 
 
 @pytest.fixture
@@ -81,7 +86,9 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(spec, data):
 
 @each
 def test_weights_survive_saving_and_loading(spec, data):
-    method, fresh = build(spec, data, 1, "search"), build(spec, data, 2, "search")
+    method, fresh = build(spec, data, 1, "search"), build(spec, data, 1, "search")
+    for tensor in fresh.state_dict().values():
+        tensor.zero_()
     fresh.load_state_dict({name: tensor.clone() for name, tensor in method.state_dict().items()})
     assert torch.equal(method.scores(torch.arange(USERS)), fresh.scores(torch.arange(USERS)))
 
@@ -92,19 +99,38 @@ def test_every_parameter_learns_and_the_source_is_named(spec, data):
     assert method.model.source
     if method.model.trainable:
         assert method.source
-        users = torch.tensor([0, 1, 2])
-        batch = pairs(method.model, users, torch.tensor([1, 2, 3]), torch.tensor([4, 5, 6]))
-        (method.loss(batch) + 1e-5 * batch.squared_norm).backward()
+        before = {name: parameter.detach().clone() for name, parameter in method.named_parameters()}
+        trainer = make_trainer(method, data, training_of(spec), 1, "search")
+        trainer.train(3 * len(method.parts))
         for name, parameter in method.named_parameters():
-            assert parameter.grad is not None and bool((parameter.grad != 0).any()), name
+            assert bool((parameter != before[name]).any()), name
+
+
+@each
+def test_stopped_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bits(spec, data):
+    def trainer(seed):
+        return make_trainer(build(spec, data, seed, "search"), data, training_of(spec), seed, "search")
+
+    if build(spec, data, 1, "search").model.trainable:
+        whole, first, second = trainer(1), trainer(1), trainer(1)
+        for one in (whole, first):
+            one.train(one.steps_per_epoch + 2)
+        second.restore(*first.state())
+        assert second.train(7) == whole.train(7)
+        assert second.steps == whole.steps == whole.steps_per_epoch + 9
+        for name, tensor in whole.state()[0].items():
+            assert torch.equal(tensor, second.state()[0][name]), name
 
 
 @pytest.mark.parametrize(
     ("kind", "name"), [(kind, name) for kind in ("models", "methods") for name in components(kind)]
 )
 def test_every_option_is_read(kind, name):
-    tree = ast.parse((PACKAGE / kind / f"{name}.py").read_text())
-    read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    files = [PACKAGE / kind / f"{name}.py"]
+    if kind == "methods":
+        files.append(PACKAGE / "training" / f"{trainer_of(name)}.py")
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
+    read = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     assert set(options_of(kind, name).model_fields) <= read
 
 
@@ -137,6 +163,43 @@ def test_lightgcn_equals_propagation_with_the_whole_adjacency_matrix(data, monke
             )
 
 
+def test_lightgcn_with_loops_equals_propagation_with_the_whole_matrix(data):
+    for layers in (1, 2, 3):
+        options = lightgcn_loops.Options(dim=8, layers=layers, dropout=0.2)
+        model = lightgcn_loops.Model(options, data, torch.Generator().manual_seed(0))
+        adjacency = torch.eye(USERS + ITEMS, dtype=torch.float64)
+        adjacency[data.users, USERS + data.items] = adjacency[USERS + data.items, data.users] = 1
+        scale = adjacency.sum(1).rsqrt()
+        adjacency = scale[:, None] * adjacency * scale
+        start = torch.cat([model.user, model.item]).double().detach().requires_grad_()
+        powers = [torch.linalg.matrix_power(adjacency, power) @ start for power in range(layers + 1)]
+        total = sum(powers) / (layers + 1)
+        users = torch.tensor([4, 0, 29, 4])
+        user_rows, item_rows, _ = model.represent(users)
+        torch.testing.assert_close(user_rows.double(), total[users], rtol=0, atol=1e-6)
+        torch.testing.assert_close(item_rows.double(), total[USERS:], rtol=0, atol=1e-6)
+        weights = torch.randn(4, 8, generator=torch.Generator().manual_seed(1))
+        ((user_rows * weights).sum() + item_rows.square().sum()).backward()
+        ((total[users] * weights.double()).sum() + total[USERS:].square().sum()).backward()
+        found = torch.cat([model.user.grad, model.item.grad]).double()
+        torch.testing.assert_close(found, start.grad, rtol=0, atol=1e-6)
+
+
+def test_dropout_keeps_the_mean_and_happens_in_training_only(data):
+    model = lightgcn_loops.Model(
+        lightgcn_loops.Options(dim=64, layers=1, dropout=0.2), data, torch.Generator().manual_seed(0)
+    )
+    users, noise = torch.arange(USERS), torch.Generator().manual_seed(1)
+    full, first = model.represent(users), model.represent(users, noise)
+    assert torch.equal(model.scores(users), full.user @ full.item.T)
+    # With one layer a row is (learned + dropped) / 2: a fifth of the second part is gone, the rest is a quarter larger.
+    ratio = (2 * first.user - first.learned_user) / (2 * full.user - full.learned_user)
+    gone = ratio.abs() < 1e-3
+    assert gone.double().mean() == pytest.approx(0.2, abs=0.03)
+    torch.testing.assert_close(ratio[~gone], torch.full_like(ratio[~gone], 1.25), rtol=0, atol=1e-2)
+    assert not torch.equal(first.user, model.represent(users, noise).user)
+
+
 def test_batch_outer_is_pairwise_at_one_pair_and_four_terms_at_two():
     scores, gates = torch.tensor([0.7]), torch.tensor([0.4])
     assert outer_softplus(scores, gates).item() == pytest.approx(np.log1p(np.exp(0.28)), abs=1e-6)
@@ -163,7 +226,7 @@ def test_batch_outer_gradients_equal_autograd_for_any_block(monkeypatch):
 
 
 def macr(data, **changes):
-    spec = next(spec for name, spec in SPECS.items() if name == "mf-macr-pairwise")
+    spec = next(spec for name, spec in SPECS.items() if name.startswith("mf-macr-pairwise"))
     return build({**spec, "method": {**spec["method"], **changes}}, data, 1, "search")
 
 
@@ -206,8 +269,8 @@ def test_it_beats_random_on_the_small_world(name, small_world):
     def trained(spec):
         method = build(spec, data, 1, "search")
         if method.model.trainable:
-            options = Training(**{**spec["training"], "batch": 256, "learning_rate": 0.01})
-            Trainer(method, data, options, 1, "search").train(250)
+            options = training_of(spec, batch=256, learning_rate=0.01)
+            make_trainer(method, data, options, 1, "search").train(250)
         setting = (method.sweep() or method.choices())[0]
         with torch.no_grad():
             return ranking.measure(method, [setting], 20, ["ndcg"])[0]["ndcg@20"]

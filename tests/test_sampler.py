@@ -5,6 +5,7 @@ import pytest
 import torch
 from reprise.data.interactions import Interactions
 from reprise.errors import RepriseError
+from reprise.training.margin_sampler import MarginSampler, distinct_ranks
 from reprise.training.sampler import UserUniformSampler
 
 PAIRS = np.array([[0, 1], [0, 3], [0, 4], [2, 0], [2, 0], [2, 5], [3, 2]])  # user 1 has no rows; (2, 0) is repeated
@@ -74,3 +75,51 @@ def test_rows_of_users_agree_with_slicing():
     assert data.items[position].tolist() == [0, 0, 5, 1, 3, 4]
     assert data.distinct().items.tolist() == [1, 3, 4, 0, 5, 2]
     assert data.users.tolist() == [0, 0, 0, 2, 2, 2, 3]
+
+
+@pytest.mark.parametrize(("pool", "margin"), [(1, 0.0), (4, 2.0), (6, 1.5), (12, 3.0), (30, 1.0)])
+def test_margin_negatives_come_from_the_sides_that_listing_finds(pool, margin):
+    rng = np.random.default_rng(4)
+    chance = np.linspace(0.02, 0.75, 25) ** 1.5
+    pairs = np.argwhere(rng.random((40, 25)) < chance)
+    data, rounds = Interactions.of(pairs, 40, 25), 400
+    counts = np.bincount(pairs[:, 1], minlength=25)
+    sampler = MarginSampler(data, 4, pool, torch.Generator().manual_seed(0))
+    drawn = torch.stack([sampler.draw(data.users, data.items, margin) for _ in range(rounds)], 1).numpy()
+    cases = set()
+    for (user, positive), negatives in zip(pairs[np.lexsort(pairs.T[::-1])], drawn, strict=True):
+        others = set(range(25)) - set(pairs[pairs[:, 0] == user, 1])
+        more = {item for item in others if counts[item] > counts[positive] + margin}
+        fewer = {item for item in others if counts[item] < counts[positive] / 2}
+        if len(more) < pool:
+            allowed = fewer or more or others
+        else:
+            allowed = more if len(fewer) < pool else more | fewer
+        cases.add((len(more) < pool, len(fewer) < pool, allowed == others))
+        assert set(negatives.flat) <= allowed
+        if len(allowed) <= 8:  # 1,600 draws miss one of eight items with chance 1e-92
+            assert set(negatives.flat) == allowed or allowed == more | fewer
+        if allowed == more | fewer and more and fewer:
+            share = np.isin(negatives, list(more)).mean()
+            assert share == pytest.approx(0.5, abs=0.07)  # 1,600 coins: standard error .0125
+        if min(len(allowed), len(more) or 25, len(fewer) or 25) >= 4:
+            assert all(len(set(row)) == 4 for row in negatives), "distinct"
+    assert len(cases) >= (1 if pool > 25 else 2), "the data must show several cases"
+
+
+def test_distinct_ranks_draw_every_ordered_choice_alike():
+    generator = torch.Generator().manual_seed(0)
+    drawn = distinct_ranks(torch.full((48000,), 4), torch.rand((48000, 3), generator=generator, dtype=torch.float64))
+    choices, times = torch.unique(drawn, dim=0, return_counts=True)
+    assert len(choices) == 24 and all(len(set(row)) == 3 for row in choices.tolist())
+    assert bool(((times - 2000).abs() < 250).all())  # standard error 44
+
+
+def test_distinct_ranks_repeat_where_there_are_too_few():
+    drawn = distinct_ranks(torch.full((1000,), 2), torch.rand((1000, 4), dtype=torch.float64))
+    assert drawn.unique().tolist() == [0, 1]
+
+
+def test_margin_sampler_names_a_user_who_met_everything():
+    with pytest.raises(RepriseError, match="user 0"):
+        MarginSampler(Interactions.of(np.array([[0, 0], [0, 1], [1, 0]]), 2, 2), 4, 1, torch.Generator())

@@ -18,6 +18,7 @@ from reprise.__main__ import STAGES, main
 from reprise.config import make_config
 from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
+from reprise.evaluation.measuring import write_groups
 from reprise.files import read_json, write_json
 from reprise.papers import Run, load_paper
 from reprise.reporting import record
@@ -172,7 +173,9 @@ def test_fewer_epochs_destroy_nothing(config, no_training):
 
 
 def test_train_recommend_and_evaluate_by_hand_equal_run(config, tmp_path):
-    whole = content(run(config).folder)
+    execution = run(config)
+    write_groups(execution)
+    whole = content(execution.folder)
     apart = changed(config, resources=str(tmp_path / "other"))
     arguments = [
         "macr",

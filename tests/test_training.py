@@ -14,7 +14,7 @@ import pytest
 from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
 from reprise.training.options import Training
-from reprise.training.run import train
+from reprise.training.run import Job, train
 from reprise.training.search import Best
 
 TRAINING = {
@@ -33,6 +33,14 @@ TRAINING = {
     "empty_users": "skip",
 }
 MACR = {"name": "macr", "alpha": 0.01, "beta": 0.001, "fusion": "pairwise", "c": "all", "sweep": [0, 4]}
+DICE = {
+    "name": "dice", "loss": "bpr", "causes": 0.1, "discrepancy": 0.01, "decay": 0.9, "negatives": 2, "margin": 2,
+    "pool": 3, "betas": [0.5, 0.99], "weight_decay": 1e-6, "plateau": 0, "floor": 1e-3, "floor_patience": 9,
+}  # fmt: skip
+EXPOMF = {
+    "name": "expomf", "norm": "official", "mu": 0.1, "a": 1, "b": 1, "deviation": 0.1, "precisions": [0.1, 0.1, 1],
+}  # fmt: skip
+CAUSE = {"name": "cause", "penalty": "bce_mse", "weight": 0.01, "share": 0.1, "shared_users": True}
 SCRIPT = """
 import json, sys
 from pathlib import Path
@@ -46,9 +54,10 @@ train(folder, data, spec, 1, "cpu", "test", checkpoint_every=0)
 
 
 def spec_of(model, method=None, **training):
-    settings = {"mf": {"dim": 8}, "lightgcn": {"dim": 8, "layers": 2}, "random": {}, "popularity": {}}[model]
+    settings = {"mf": {"dim": 8}, "lightgcn": {"dim": 8, "layers": 2}, "random": {}, "popularity": {}}
+    settings["lightgcn_loops"] = {"dim": 8, "layers": 2, "dropout": 0.2}
     return {
-        "model": {"name": model, **settings},
+        "model": {"name": model, **settings[model]},
         "method": method or {"name": "plain"},
         "training": {**TRAINING, **training},
     }
@@ -106,6 +115,32 @@ def test_killed_at_three_random_points_it_ends_with_the_same_bits(spec, data, tm
             assert start("killed").wait() == 0
             break
     assert kills == 3, "the run ended before it could be killed three times"
+    assert without_times(tmp_path / "killed") == without_times(tmp_path / "whole")
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("method", [DICE, EXPOMF, CAUSE], ids=["dice", "expomf", "cause"])
+@pytest.mark.parametrize("phase", ["search", "refit"])
+def test_a_trainer_of_its_own_goes_on_to_the_same_bits(method, phase, data, tmp_path, monkeypatch):
+    model = "lightgcn_loops" if method is DICE else "mf"
+    spec = spec_of(model, method, max_epochs=9, eval_every=1, patience=9)
+    train(tmp_path / "whole", data, spec, 1, "cpu", "whole")
+    save, saved = Job._checkpoint, []
+
+    def save_and_die(job, trainer):
+        save(job, trainer)
+        saved.append(trainer.phase)
+        if saved.count(phase) == 2:
+            raise Killed
+
+    monkeypatch.setattr(Job, "_checkpoint", save_and_die)
+    with pytest.raises(Killed):
+        train(tmp_path / "killed", data, spec, 1, "cpu", "killed", checkpoint_every=0)
+    monkeypatch.setattr(Job, "_checkpoint", save)
+    train(tmp_path / "killed", data, spec, 1, "cpu", "killed")
     assert without_times(tmp_path / "killed") == without_times(tmp_path / "whole")
 
 

@@ -46,6 +46,17 @@ def options_of(kind: str, name: str) -> type[Settings]:
 
 
 @functools.cache
+def trainer_of(name: str) -> str:
+    """Name the file of `reprise/training` that fits the method `name`: its `trainer = "..."`, or else the usual one."""
+    tree = _tree(PACKAGE / "methods" / f"{name}.py")
+    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Method")
+    for node in body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "trainer":
+            return ast.literal_eval(node.value)
+    return "trainer"
+
+
+@functools.cache
 def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 

@@ -7,21 +7,39 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
+from reprise.data.interactions import Interactions
 from reprise.models import FactorModel, ScoringModel, take
 
 Setting = dict[str, Any]  # one choice of what only inference reads, such as {"c": 40}; {} where there is none
 
 
 class Wrapper(nn.Module):
-    """What every method offers."""
+    """What every method offers.
+
+    `trainer` names the file of `reprise/training` whose class `Trainer` fits it (a plain text: the code of a run is
+    found by reading it). `parts` is the training data, in as many parts as batches are drawn from.
+    """
 
     source: str = ""
+    trainer = "trainer"
 
-    def __init__(self, model: ScoringModel):
+    def __init__(self, model: ScoringModel, interactions: Interactions):
         super().__init__()
         self.model = model
+        self.parts: tuple[Interactions, ...] = (interactions,)
+
+    def batch(
+        self, part: int, users: Tensor, positives: Tensor, negatives: Tensor, noise: torch.Generator | None = None
+    ) -> Pairs:
+        """Look up and score pairs of one of the `parts`; `users`, `positives`, `negatives` are [B] int64."""
+        return pairs(self.model_of(part), users, positives, negatives, noise)._replace(part=part)
+
+    def model_of(self, part: int) -> FactorModel:
+        """The model that learns from one of the `parts`."""
+        return self.model
 
     def loss(self, batch: Pairs) -> Tensor:
         """The training loss of a batch, without L2; returns a scalar."""
@@ -47,6 +65,8 @@ class Wrapper(nn.Module):
 class Pairs(NamedTuple):
     """A batch of users, each with a positive and a negative item, as the model sees it.
 
+    Where a positive has M negatives, `bad` is [B, M, D], and `negative` and `negatives` are [B, M].
+
     Attributes
     ----------
     user, good, bad : Tensor [B, D]
@@ -55,6 +75,10 @@ class Pairs(NamedTuple):
         Their inner products.
     squared_norm : Tensor, scalar
         Sum of squares of the learned (not propagated) rows, for L2.
+    users, positives, negatives : Tensor [B] int64
+        Who they are.
+    part : int
+        Which of the method's parts they come from.
     """
 
     user: Tensor
@@ -63,20 +87,36 @@ class Pairs(NamedTuple):
     positive: Tensor
     negative: Tensor
     squared_norm: Tensor
+    users: Tensor
+    positives: Tensor
+    negatives: Tensor
+    part: int = 0
 
 
-def pairs(model: FactorModel, users: Tensor, positives: Tensor, negatives: Tensor) -> Pairs:
-    """Look up and score a batch; `users`, `positives`, `negatives` are [B] int64."""
-    rows = model.represent(users)
+def pairs(
+    model: FactorModel, users: Tensor, positives: Tensor, negatives: Tensor, noise: torch.Generator | None = None
+) -> Pairs:
+    """Look up and score a batch; `users`, `positives` are [B] int64, `negatives` too, or [B, M]."""
+    rows = model.represent(users, noise)
     good, bad = take(rows.item, positives), take(rows.item, negatives)
     learned = (good, bad) if rows.item is model.item else (take(model.item, positives), take(model.item, negatives))
     squared_norm = sum(row.square().sum() for row in (rows.learned_user, *learned))
-    return Pairs(rows.user, good, bad, (rows.user * good).sum(1), (rows.user * bad).sum(1), squared_norm)
+    scores = (rows.user * good).sum(1), ((rows.user if bad.ndim == 2 else rows.user[:, None]) * bad).sum(-1)
+    return Pairs(rows.user, good, bad, *scores, squared_norm, users, positives, negatives)
 
 
 def binary_cross_entropy(positive: Tensor, negative: Tensor) -> Tensor:
     """Mean of -log s(positive) - log(1 - s(negative)) over logits [B]: the sum, not the mean, of a pair's two terms."""
     return nn.functional.softplus(-positive).mean() + nn.functional.softplus(negative).mean()
+
+
+def once(ids: Tensor, size: int) -> Tensor:
+    """Weights [N] that make each distinct one of `ids` [N], all below `size`, count once: 1 / how often it occurs.
+
+    In place of `unique`, which would make a GPU's host wait for the answer's length.
+    """
+    counts = torch.zeros(size, dtype=torch.int64, device=ids.device).scatter_add_(0, ids, torch.ones_like(ids))
+    return counts[ids].float().reciprocal()
 
 
 def setting_name(setting: Setting) -> str:

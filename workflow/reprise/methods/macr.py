@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from reprise.data.interactions import Interactions
 from reprise.methods import Pairs, Setting, Wrapper, binary_cross_entropy
 from reprise.models import FactorModel, xavier
 from reprise.settings import Field, Settings
@@ -27,19 +28,22 @@ class Options(Settings):
         description="reference values that selection may choose; all: the sweep's"
     )
     sweep: tuple[int, int] = Field(description="first and last reference value of the curve, in steps of 1")
+    item_branch: bool = Field(True, description="false: no s(y_i) in the gate, no L_I (an ablation)")
+    user_branch: bool = Field(True, description="false: no s(y_u) in the gate, no L_U (an ablation)")
 
 
 class Method(Wrapper):
     """Training: L = L_O + alpha L_I + beta L_U (Eq. 8); ranking: (y_k - c) s(y_i) s(y_u) (Eq. 9).
 
     y_k is the model's score, y_i and y_u are linear maps of the rows that score, without bias, as in the official code
-    (the paper says MLP). The user's gate multiplies all items of a user alike, so ranking leaves it out.
+    (the paper says MLP). The user's gate multiplies all items of a user alike, so ranking leaves it out. Without the
+    item branch that leaves y_k - c, which ranks like y_k whatever c is, so then there is no c to choose.
     """
 
     source = "Wei et al.: MACR (KDD 2021), Eq. 6-9"
 
-    def __init__(self, options: Options, model: FactorModel, generator: torch.Generator):
-        super().__init__(model)
+    def __init__(self, options: Options, model: FactorModel, interactions: Interactions, generator: torch.Generator):
+        super().__init__(model, interactions)
         dim, device = model.item.shape[1], model.item.device
         self.options = options
         self.item_head = xavier((dim, 1), generator, device)
@@ -49,25 +53,35 @@ class Method(Wrapper):
         """L_O + alpha L_I + beta L_U of a batch; returns a scalar."""
         user = (batch.user @ self.user_head).squeeze(1)
         item_good, item_bad = (batch.good @ self.item_head).squeeze(1), (batch.bad @ self.item_head).squeeze(1)
-        gate_good, gate_bad = item_good.sigmoid() * user.sigmoid(), item_bad.sigmoid() * user.sigmoid()
+        gate_good, gate_bad = self._gates(item_good, user), self._gates(item_bad, user)
         if self.options.fusion == "pairwise":
             fused = binary_cross_entropy(batch.positive * gate_good, batch.negative * gate_bad)
         else:
             fused = outer_softplus(-batch.positive, gate_good) + outer_softplus(batch.negative, gate_bad)
+        if self.options.item_branch:
+            fused = fused + self.options.alpha * binary_cross_entropy(item_good, item_bad)
         # One positive and one negative share the user, so L_U is smallest at s(y_u) = 1/2 and says nothing about
         # activity.
-        return (
-            fused
-            + self.options.alpha * binary_cross_entropy(item_good, item_bad)
-            + self.options.beta * binary_cross_entropy(user, user)
-        )
+        if self.options.user_branch:
+            fused = fused + self.options.beta * binary_cross_entropy(user, user)
+        return fused
+
+    def _gates(self, item: Tensor, user: Tensor) -> Tensor:
+        """s(y_i) s(y_u) for logits [B], of the branches there are; [B]."""
+        if not self.options.user_branch:
+            return item.sigmoid()
+        return item.sigmoid() * user.sigmoid() if self.options.item_branch else user.sigmoid()
 
     def choices(self) -> list[Setting]:
         """The reference values that selection may choose."""
+        if not self.options.item_branch:
+            return [{}]
         return self.sweep() if self.options.c == "all" else [{"c": c} for c in self.options.c]
 
     def sweep(self) -> list[Setting]:
         """Every reference value of the curve."""
+        if not self.options.item_branch:
+            return []
         first, last = self.options.sweep
         fixed = () if self.options.c == "all" else self.options.c
         return [{"c": c} for c in sorted({*range(first, last + 1), *fixed})]
@@ -82,7 +96,9 @@ class Method(Wrapper):
         return self.model.scores(users)
 
     def adjust(self, scores: Tensor, setting: Setting) -> Tensor:
-        """(y_k - c) s(y_i), [B, n_items]."""
+        """(y_k - c) s(y_i), [B, n_items]; y_k where there is no item branch."""
+        if not self.options.item_branch:
+            return scores
         return (scores - setting["c"]) * self._gate
 
 

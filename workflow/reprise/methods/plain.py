@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from reprise.data.interactions import Interactions
 from reprise.methods import Pairs, Wrapper, binary_cross_entropy
 from reprise.models import ScoringModel
 from reprise.settings import Settings
@@ -19,8 +20,10 @@ class Method(Wrapper):
 
     source = "Wei et al.: MACR (KDD 2021), section 2 (the backbone's loss)"
 
-    def __init__(self, options: Options, model: ScoringModel, generator: torch.Generator):
-        super().__init__(model)
+    def __init__(
+        self, options: Options, model: ScoringModel, interactions: Interactions, generator: torch.Generator
+    ):
+        super().__init__(model, interactions)
 
     def loss(self, batch: Pairs) -> Tensor:
         """Binary cross-entropy of a batch; returns a scalar."""

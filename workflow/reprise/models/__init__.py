@@ -53,8 +53,15 @@ class FactorModel(ScoringModel):
         self.user = xavier((interactions.n_users, dim), generator, device)
         self.item = xavier((interactions.n_items, dim), generator, device)
 
-    def represent(self, users: Tensor) -> Rows:
-        """Return the rows that score: of `users` [B], and of every item."""
+    def on(self, interactions: Interactions, generator: torch.Generator) -> FactorModel:
+        """Make a fresh model with the same settings for other interactions."""
+        raise RuntimeError(f"{type(self).__module__} defines no on")
+
+    def represent(self, users: Tensor, noise: torch.Generator | None = None) -> Rows:
+        """Return the rows that score: of `users` [B], and of every item.
+
+        `noise` is what dropout draws from in training; without it, as in ranking, nothing is dropped.
+        """
         raise RuntimeError(f"{type(self).__module__} defines no represent")
 
     def scores(self, users: Tensor) -> Tensor:

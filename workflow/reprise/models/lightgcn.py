@@ -35,6 +35,7 @@ class Model(FactorModel):
 
     def __init__(self, options: Options, interactions: Interactions, generator: torch.Generator):
         super().__init__(interactions, options.dim, generator)
+        self.options = options
         self.layers = options.layers
         self.graph = interactions.distinct()
         users, items = self.graph.users, self.graph.items
@@ -57,7 +58,11 @@ class Model(FactorModel):
             return self.item_item @ items
         return Product.apply(Product.apply(items, self.to_users, self.to_items), self.to_items, self.to_users)
 
-    def represent(self, users: Tensor) -> Rows:
+    def on(self, interactions: Interactions, generator: torch.Generator) -> Model:
+        """Make a fresh model with the same settings for other interactions."""
+        return Model(self.options, interactions, generator)
+
+    def represent(self, users: Tensor, noise: torch.Generator | None = None) -> Rows:
         """Propagated rows: [B, D] of `users` [B], and [n_items, D]."""
         layers = [self.item, Product.apply(self.user, self.to_items, self.to_users)]
         while len(layers) <= self.layers:

@@ -23,8 +23,13 @@ class Model(FactorModel):
 
     def __init__(self, options: Options, interactions: Interactions, generator: torch.Generator):
         super().__init__(interactions, options.dim, generator)
+        self.options = options
 
-    def represent(self, users: Tensor) -> Rows:
+    def on(self, interactions: Interactions, generator: torch.Generator) -> Model:
+        """Make a fresh model with the same settings for other interactions."""
+        return Model(self.options, interactions, generator)
+
+    def represent(self, users: Tensor, noise: torch.Generator | None = None) -> Rows:
         """The tables themselves: [B, D] of `users` [B], and [n_items, D]."""
         rows = take(self.user, users)
         return Rows(rows, self.item, rows)

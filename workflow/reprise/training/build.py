@@ -10,6 +10,8 @@ import torch
 
 from reprise.data.interactions import Interactions
 from reprise.methods import Wrapper
+from reprise.training.loop import Loop
+from reprise.training.options import Training
 
 
 def derived_seed(seed: int, purpose: str) -> int:
@@ -30,4 +32,10 @@ def build(spec: dict[str, Any], interactions: Interactions, seed: int, phase: st
         parts.append((module, module.Options(**settings)))
     (models, model_options), (methods, method_options) = parts
     model = models.Model(model_options, interactions, generator)
-    return methods.Method(method_options, model, generator)
+    return methods.Method(method_options, model, interactions, generator)
+
+
+def make_trainer(method: Wrapper, interactions: Interactions, options: Training, seed: int, phase: str) -> Loop:
+    """Make the trainer that `method` names, for one phase."""
+    module = importlib.import_module(f"reprise.training.{method.trainer}")
+    return module.Trainer(method, interactions, options, seed, phase)

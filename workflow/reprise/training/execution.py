@@ -33,7 +33,7 @@ class Execution:
         paper = load_paper(run.paper)
         self.run, self.config, self.device = run, config, device
         self.folder = Path(config.results, run.folder)
-        self.spec = resolve(paper, run.dataset, run.reading, run.method, config.max_epochs)
+        self.spec = resolve(paper, run.dataset, run.reading, run.label, config.max_epochs)
         self.code = spec_code(self.spec)
         data = Path(config.results, run.paper, run.dataset, "data")
         if not (data / "check.json").exists():
@@ -49,7 +49,7 @@ class Execution:
         self.entry = Path(config.resources, "store", self.fingerprint)
         self.label = f"{run.method} {run.dataset} {run.reading} seed{run.seed}"
 
-    def _torch(self) -> Any:
+    def torch(self) -> Any:
         """PyTorch, set up for this run."""
         import torch
 
@@ -63,7 +63,7 @@ class Execution:
         """Train into the store, or find it trained."""
         if (self.entry / "selected.json").exists():
             return
-        self._torch()
+        self.torch()
         from reprise.training.run import train
 
         logger.info("%s: training (%s)", self.label, self.fingerprint)
@@ -86,7 +86,7 @@ class Execution:
 
     def recommend(self) -> None:
         """Rank every list with its model."""
-        self._torch()
+        self.torch()
         from reprise.data.interactions import Interactions
         from reprise.evaluation.lists import recommend
         from reprise.training import checkpoint
@@ -109,7 +109,7 @@ class Execution:
 
     def evaluate(self) -> None:
         """Compute every list's metrics, per user first."""
-        self._torch()
+        self.torch()
         from reprise.evaluation.lists import evaluate
         from reprise.training.run import ranking_of
 
@@ -122,7 +122,7 @@ class Execution:
 
     def finish(self, finishing_s: float) -> None:
         """Write what the run was and what it cost; `run.json` comes last and says that all else is complete."""
-        torch = self._torch()
+        torch = self.torch()
         selected = self._selected()
         training_s, steps = selected.pop("train_s"), selected.pop("trained_steps")
         cuda = self.device == "cuda"

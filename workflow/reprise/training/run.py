@@ -23,10 +23,10 @@ from reprise.evaluation.ranking import Ranking
 from reprise.files import replacing, write_json
 from reprise.methods import Wrapper, setting_name
 from reprise.training import checkpoint
-from reprise.training.build import build
+from reprise.training.build import build, make_trainer
+from reprise.training.loop import Loop
 from reprise.training.options import Training
 from reprise.training.search import METRICS, Best
-from reprise.training.trainer import Trainer
 
 logger = logging.getLogger("reprise")
 CHECKPOINT_EVERY = 30.0  # seconds between two checkpoints; when they fall changes no result
@@ -66,13 +66,16 @@ class Job:
         self.history: list[dict[str, Any]] = []
         self.ranking_seconds = self.training_seconds = 0.0
         self.trained_steps = 0
+        self.plan: list[int] = []  # what the search taught its trainer about pace
+        self.going = True  # whether the trainer wants to go on with the search
         self.checkpoint_every, self.saved_at, self.said_at = checkpoint_every, time.monotonic(), time.monotonic()
 
-    def build(self, phase: str, part: str) -> tuple[Wrapper, Trainer | None]:
+    def build(self, phase: str, part: str) -> tuple[Wrapper, Loop | None]:
         """Make the method, and its trainer if it learns anything, for one phase on one part of the data."""
         interactions = Interactions.of(self.data.parts(part), self.data.n_users, self.data.n_items, self.device)
         method = build(self.spec, interactions, self.seed, phase)
-        return method, Trainer(method, interactions, self.options, self.seed, phase) if method.model.trainable else None
+        trainable = method.model.trainable
+        return method, make_trainer(method, interactions, self.options, self.seed, phase) if trainable else None
 
     def search(self, saved: tuple[dict, dict] | None) -> Wrapper:
         """Train on `fit_on`, evaluate on `select_on`, stop when nothing better has come for `patience` evaluations."""
@@ -84,7 +87,7 @@ class Job:
             trainer.restore(*saved)
         options = self.options
         with self._bar(options.max_epochs, trainer, "search") as bar:
-            while trainer.epochs < options.max_epochs and self.best.stale < options.patience:
+            while self.going and trainer.epochs < options.max_epochs and self.best.stale < options.patience:
                 epochs = min(options.eval_every, options.max_epochs - round(trainer.epochs))
                 for _ in range(epochs):
                     loss = trainer.train(trainer.steps_per_epoch)
@@ -92,8 +95,9 @@ class Job:
                     bar.set_postfix(
                         loss=f"{loss:.4f}", best=f"{options.metric}@{options.k} {max(self.best.score, 0):.4f}"
                     )
-                self._evaluate(method, round(trainer.epochs), trainer.steps, loss)
+                self.going = trainer.observe(self._evaluate(method, round(trainer.epochs), trainer.steps, loss))
                 self._checkpoint(trainer)
+        self.plan = trainer.plan()
         self.trained_steps += trainer.steps
         self.training_seconds += trainer.seconds
         return method
@@ -103,6 +107,7 @@ class Job:
         method, trainer = self.build("refit", "train+valid")
         if trainer is None:
             return method
+        trainer.follow(self.plan)
         if saved:
             trainer.restore(*saved)
         total = self.best.steps
@@ -121,7 +126,7 @@ class Job:
         self.training_seconds += trainer.seconds
         return method
 
-    def _bar(self, total: int, trainer: Trainer, phase: str) -> tqdm:
+    def _bar(self, total: int, trainer: Loop, phase: str) -> tqdm:
         return tqdm(
             total=total,
             initial=round(trainer.epochs),
@@ -133,7 +138,8 @@ class Job:
             disable=None,
         )
 
-    def _evaluate(self, method: Wrapper, epoch: int, steps: int, loss: float | None) -> None:
+    def _evaluate(self, method: Wrapper, epoch: int, steps: int, loss: float | None) -> float:
+        """Rank, keep the best, and return the score of this epoch."""
         started = time.perf_counter()
         settings = method.sweep() or method.choices()
         with torch.no_grad():
@@ -165,8 +171,9 @@ class Job:
                 self.best.score,
             )
             self.said_at = time.monotonic()
+        return metrics[self.options.metric]
 
-    def _checkpoint(self, trainer: Trainer) -> None:
+    def _checkpoint(self, trainer: Loop) -> None:
         if time.monotonic() - self.saved_at < self.checkpoint_every:
             return
         tensors, meta = trainer.state()
@@ -176,6 +183,8 @@ class Job:
             "ranking_seconds": self.ranking_seconds,
             "training_seconds": self.training_seconds,
             "trained_steps": self.trained_steps,
+            "plan": self.plan,
+            "going": self.going,
         }
         checkpoint.save(
             self.folder / "checkpoint.safetensors",
@@ -195,6 +204,7 @@ class Job:
         self.best = Best(**job["best"], weights=weights)
         self.history, self.ranking_seconds = job["history"], job["ranking_seconds"]
         self.training_seconds, self.trained_steps = job["training_seconds"], job["trained_steps"]
+        self.plan, self.going = job["plan"], job["going"]
         logger.info("%s: resumed in %s at step %d", self.label, meta["phase"], meta["steps"])
         return meta["phase"], (tensors, meta)
 

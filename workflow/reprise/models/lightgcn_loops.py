@@ -1,0 +1,77 @@
+"""LightGCN as DICE's code has it: every node is its own neighbour, too, and propagated rows are dropped out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from reprise.data.interactions import Interactions
+from reprise.models import FactorModel, Rows, take
+from reprise.models.lightgcn import Product, Sparse
+from reprise.settings import Field, Settings
+
+
+class Options(Settings):
+    """Settings of LightGCN with self loops and dropout."""
+
+    dim: int = Field(ge=1, description="D, length of a row")
+    layers: int = Field(ge=1, description="L, rounds of propagation")
+    dropout: float = Field(ge=0, lt=1, description="share of a propagated layer's numbers that training sets to 0")
+
+
+class Model(FactorModel):
+    """y(u, i) = <e_u, e_i>, e the mean of layers 0..L, layer l+1 = dropout(D^-1/2 (A + I) D^-1/2 layer l).
+
+    D counts the loop. The last layer is formed for the batch's users alone; a user who is in a batch twice is dropped
+    out there once for each time, which is the one difference to propagating everything.
+    """
+
+    source = "He et al.: LightGCN (SIGIR 2020), as tsinghua-fib-lab/DICE has it (LGNDICE)"
+
+    def __init__(self, options: Options, interactions: Interactions, generator: torch.Generator):
+        super().__init__(interactions, options.dim, generator)
+        self.options = options
+        self.graph = interactions.distinct()
+        users, items = self.graph.users, self.graph.items
+        degrees, counts = self.graph.degrees + 1, self.graph.counts + 1
+        self.user_loop, self.item_loop = (1 / size.float()[:, None] for size in (degrees, counts))
+        self.weights = (degrees[users].double() * counts[items]).rsqrt().float()
+        by_items = torch.argsort(items, stable=True)
+        starts = torch.cumsum(self.graph.counts, 0) - self.graph.counts
+        self.to_users = Sparse(items, self.graph.offsets[:-1], self.weights)
+        self.to_items = Sparse(users[by_items], starts, self.weights[by_items])
+
+    def on(self, interactions: Interactions, generator: torch.Generator) -> Model:
+        """Make a fresh model with the same settings for other interactions."""
+        return Model(self.options, interactions, generator)
+
+    def represent(self, users: Tensor, noise: torch.Generator | None = None) -> Rows:
+        """Propagated rows: [B, D] of `users` [B], and [n_items, D]; without `noise` nothing is dropped."""
+        learned = take(self.user, users)
+        layer_users, layer_items, sum_users, sum_items = self.user, self.item, learned, self.item
+        for layer in range(self.options.layers):
+            last = layer == self.options.layers - 1
+            next_items = self.item_loop * layer_items + Product.apply(layer_users, self.to_items, self.to_users)
+            if last:
+                next_users = self.user_loop[users] * take(layer_users, users) + self._to(users, layer_items)
+            else:
+                next_users = self.user_loop * layer_users + Product.apply(layer_items, self.to_users, self.to_items)
+            layer_users, layer_items = self._drop(next_users, noise), self._drop(next_items, noise)
+            sum_users = sum_users + (layer_users if last else take(layer_users, users))
+            sum_items = sum_items + layer_items
+        parts = self.options.layers + 1
+        return Rows(sum_users / parts, sum_items / parts, learned)
+
+    def _to(self, users: Tensor, items: Tensor) -> Tensor:
+        """What the rows of `items` [n_items, D] send to `users` [B]; [B, D]."""
+        owner, position = self.graph.of_users(users)
+        starts = torch.searchsorted(owner, torch.arange(len(users), device=users.device))
+        return torch.nn.functional.embedding_bag(
+            self.graph.items[position], items, starts, mode="sum", per_sample_weights=self.weights[position]
+        )
+
+    def _drop(self, rows: Tensor, noise: torch.Generator | None) -> Tensor:
+        kept = 1 - self.options.dropout
+        if noise is None or kept == 1:
+            return rows
+        return rows * torch.empty_like(rows).bernoulli_(kept, generator=noise).div_(kept)

@@ -1,0 +1,108 @@
+"""The loop that all trainers share: take steps, count them, notice when they diverge, remember the weights.
+
+A trainer is a file of this folder with a class `Trainer(Loop)`, which a method names. It knows nothing of metrics,
+phases or files.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reprise.errors import RepriseError
+from reprise.methods import Wrapper
+from reprise.training.checkpoint import over, under
+
+DIVERGED = 100.0  # times the loss of the first step, before anything was learned
+
+
+class Loop:
+    """Fits one method; its whole state can be saved and restored to the bit."""
+
+    def __init__(self, method: Wrapper, device: torch.device, phase: str, steps_per_epoch: int):
+        self.method, self.device, self.phase, self.steps_per_epoch = method, device, phase, steps_per_epoch
+        self.steps = 0
+        self.seconds = 0.0
+        self.first_loss: float | None = None
+
+    @property
+    def epochs(self) -> float:
+        """Epochs done, of `steps_per_epoch` steps each."""
+        return self.steps / self.steps_per_epoch
+
+    def train(self, steps: int) -> float:
+        """Take `steps` steps; return their mean loss, L2 included.
+
+        Raises
+        ------
+        RepriseError
+            The loss is not finite, or far above the first step's.
+        """
+        started = time.perf_counter()
+        total = torch.zeros((), device=self.device)
+        for _ in range(steps):
+            loss = self._step()
+            if self.first_loss is None:
+                self.first_loss = float(loss)
+            self.steps += 1
+            total += loss
+        loss = float(total) / steps
+        self.seconds += time.perf_counter() - started
+        if not math.isfinite(loss) or loss > DIVERGED * self.first_loss:
+            raise RepriseError(
+                f"{self.phase}, epoch {self.epochs:.0f}",
+                kind="diverged",
+                expected="a finite loss that falls",
+                found=f"loss {loss:g} (first step: {self.first_loss:g})",
+                fix="lower learning_rate",
+            )
+        return loss
+
+    def _step(self) -> Tensor:
+        """Take one step, with `self.steps` done before it; return its loss, a scalar on the device."""
+        raise RuntimeError(f"{type(self).__module__} defines no step")
+
+    def observe(self, score: float) -> bool:
+        """Hear the score of an evaluation in the search (higher is better); say whether to go on."""
+        return True
+
+    def plan(self) -> list[int]:
+        """What the search taught about pace, for a refit, which hears no scores, to `follow`; [] if nothing."""
+        return []
+
+    def follow(self, plan: list[int]) -> None:
+        """Take over the `plan` of a finished search."""
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that the next step depends on."""
+        return over("weights", self.method.state_dict()), {
+            "phase": self.phase,
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "first_loss": self.first_loss,
+        }
+
+    def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+        """Put back what `state` gave."""
+        weights = under("weights", tensors)
+        self.method.load_state_dict({name: tensor.to(self.device) for name, tensor in weights.items()})
+        self.steps, self.seconds, self.first_loss = meta["steps"], meta["seconds"], meta["first_loss"]
+
+
+def optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimiser's moments as named tensors, `<parameter>/<moment>`."""
+    tensors: dict[str, Tensor] = {}
+    for index, moments in optimiser.state_dict()["state"].items():
+        tensors |= over(str(index), moments)
+    return tensors
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what `optimiser_state` gave."""
+    known = optimiser.state_dict()
+    known["state"] = {index: under(str(index), tensors) for index in {int(name.split("/")[0]) for name in tensors}}
+    optimiser.load_state_dict(known)
