@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 from reprise.config import Config, make_config
+from reprise.evaluation.groups import COLUMNS, group_names
 from reprise.papers import Run, load_paper
 from reprise.reporting import record
 from reprise.selection import plan
@@ -18,6 +19,18 @@ from reprise.selection import plan
 PAPER = "macr"
 USERS = 1000
 LEVEL = {"MF": 111, "LightGCN": 123, "MACR_MF": 140, "MACR_LightGCN": 158, "Random": 25, "Popularity": 5}
+VARIANT = {
+    "user_branch=false": 137,
+    "item_branch=false": 116,
+    "alpha=0": 124,
+    "beta=0": 138,
+    "alpha=1e-05": 133,
+    "alpha=0.0001": 139,
+    "alpha=0.01": 137,
+    "beta=1e-05": 139,
+    "beta=0.0001": 139,
+    "beta=0.01": 139,
+}
 SHIFT = {1: 0, 2: 2, 3: -2, 4: 1, 5: -1}
 METRICS = ("hr", "recall", "ndcg")
 KS = (1, 5, 10, 15, 20)
@@ -36,8 +49,9 @@ STATS = {
 }
 
 
-def make(folder: Path, dataset: str = "adressa", **settings: object) -> Config:
-    """Write a finished run for everything that `settings` selects; return the configuration."""
+def make(folder: Path, dataset: str = "adressa", variants: bool = False, **settings: object) -> Config:
+    """Write a finished run for all that `settings` selects and `LEVEL` knows, variants only if asked; return the
+    configuration."""
     values = {
         "results": str(folder / "results"),
         "resources": str(folder / "resources"),
@@ -51,7 +65,8 @@ def make(folder: Path, dataset: str = "adressa", **settings: object) -> Config:
     stats.write_text(json.dumps({"dataset": dataset, "status": status(dataset), **STATS}))
     paper = load_paper(PAPER)
     for planned in plan(paper, paper.exhibits, config):
-        if planned.reason is None:
+        wanted = planned.run.method in LEVEL and (variants or planned.run.variant == "main")
+        if planned.reason is None and wanted:
             write_run(config, planned.run, planned.code)
     return config
 
@@ -63,7 +78,7 @@ def status(dataset: str) -> str:
 def hits(run: Run, k: int = 20) -> int:
     """How many of the users a run hits in its top k."""
     deterministic = run.method == "Popularity"
-    return (LEVEL[run.method] + (0 if deterministic else SHIFT[run.seed])) * k // 20
+    return (VARIANT.get(run.variant, LEVEL[run.method]) + (0 if deterministic else SHIFT[run.seed])) * k // 20
 
 
 def write_run(
@@ -94,6 +109,7 @@ def write_run(
     )
     if run.method.startswith("MACR"):
         pd.DataFrame(_sweep(run, select_on)).to_csv(folder / "sweep.csv", index=False)
+    _groups(run).to_csv(folder / "groups.csv", index=False)
     cost = {
         "wall_s": 120.0 + run.seed,
         "device": device,
@@ -136,6 +152,19 @@ def write_run(
         )
     )
     return folder
+
+
+def _groups(run: Run) -> pd.DataFrame:
+    """Recommendations rise from group to group, less so with MACR; the item gate rises, the user gate falls."""
+    steps = range(6)
+    slope = 0.0005 if run.method.startswith("MACR") else 0.001
+    items, users = (group_names(kind, edges) for kind, edges in load_paper(PAPER).groups.items())
+    rows = [("frequency", 20, items[n], 0.002 + slope * (n - 2.5) + run.seed * 1e-5) for n in steps]
+    rows += [("item_recall", 20, items[n], 0.1 + 10 * slope * n + run.seed * 1e-4) for n in steps]
+    if run.method.startswith("MACR"):
+        rows += [("item_gate", None, items[n], 0.4 + 0.1 * n + run.seed * 1e-3) for n in steps]
+        rows += [("user_gate", None, users[n], 0.9 - 0.1 * n + run.seed * 1e-3) for n in steps]
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"k": "Int64"})
 
 
 def _sweep(run: Run, select_on: str) -> list[dict]:

@@ -23,9 +23,10 @@ def claim(kind: str = "better_than", lhs: str = "A", rhs: str = "B", **others: s
 class Known:
     """Results with known truth: `truth[dataset, method, metric]` is the mean of every user, seeds add a little."""
 
-    def __init__(self, truth, seeds=3, selects_on_test=False, curves=None, printed=None, seed_sd=0.002):
+    def __init__(self, truth, seeds=3, selects_on_test=False, curves=None, printed=None, seed_sd=0.002, grouped=None):
         self.truth, self.seeds, self.selects_on_test = truth, seeds, selects_on_test
         self.curves, self.print, self.seed_sd = curves or {}, printed or {}, seed_sd
+        self.grouped = grouped
 
     def users(self, cell: Cell) -> pd.DataFrame:
         if (cell.dataset, cell.method, cell.metric) not in self.truth:
@@ -44,6 +45,9 @@ class Known:
         points = self.curves[cell.method, parameter]
         noise = np.random.default_rng(5).normal(0, 1e-4, (len(points), self.seeds))
         return pd.DataFrame(np.array(list(points.values()))[:, None] + noise, index=list(points))
+
+    def groups(self, cell: Cell) -> pd.DataFrame:
+        return self.grouped[cell.method]
 
     def printed(self, cell: Cell) -> float | None:
         return self.print.get(cell.method)

@@ -43,6 +43,7 @@ def checked(monkeypatch):
         (lambda paper: paper["tables"]["table2"].update(methods=["MF", "Nobody"]), "Nobody"),
         (lambda paper: paper["tables"]["table2"].update(datasets=["mars"]), "mars"),
         (lambda paper: paper["methods"]["MF"].update(readings={"third": {}}), "third"),
+        (lambda paper: paper["methods"]["MF"].update(datasets={"mars": {}}), "mars"),
         (lambda paper: paper["methods"]["MF"].update(model="nothing"), "models/nothing.py"),
         (lambda paper: paper["datasets"]["adressa"].pop("reader"), "no reader"),
         (lambda paper: paper["tables"]["table2"].pop("family"), "family"),
@@ -71,6 +72,12 @@ def test_the_later_layer_wins():
         printed["training"]["batch"] == 1024
         and resolve(paper, "small-world", "printed", "MF")["training"]["batch"] == 256
     )
+
+
+def test_a_method_may_be_set_for_one_data_set():
+    paper = load_paper("macr")
+    batches = [resolve(paper, key, "sound", "DICE_MF")["training"]["batch"] for key in ("adressa", "small-world")]
+    assert batches == [128, 512]
 
 
 def test_max_epochs_caps_and_never_raises():

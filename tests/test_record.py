@@ -91,6 +91,35 @@ def test_another_fingerprint_does_not_add_up(tmp_path, folder):
     assert (one["seeds"], one["mean"]) == (1, pytest.approx(0.150))
 
 
+def test_older_runs_count_once_the_newest_code_gave_the_same_number(tmp_path, folder):
+    config = fake_runs.make(tmp_path, methods="MACR_MF", readings="sound")
+    put(config)
+    code = load_results(PAPER, config).runs[fake_runs.RUN]["code"]
+    fake_runs.write_run(config, fake_runs.RUN, code, cell="cell-2", date="2026-12-01T00:00:00+00:00")
+    put(config)
+    runs = record.read_runs("macr")
+    assert len(hit_rate(runs)) == 4
+    (one,) = hit_rate(record.summary(runs)).to_dict("records")
+    assert (one["seeds"], one["mean"]) == (3, pytest.approx(0.140))
+    assert sorted(hit_rate(record.newest(runs))["fingerprint"]) == ["cell-1", "cell-1", "cell-2"]
+    # A seed of the newest code that was never run by the older one shows nothing.
+    elsewhere = runs[(runs["fingerprint"] == "cell-1") | (runs["seed"] == 1)]
+    elsewhere = elsewhere.assign(seed=elsewhere["seed"].where(elsewhere["fingerprint"] == "cell-1", 9))
+    assert set(hit_rate(record.newest(elsewhere))["seed"]) == {9}
+
+
+def test_what_was_not_measured_then_is_added_to_a_run_on_record(tmp_path, folder):
+    results = load_results(PAPER, fake_runs.make(tmp_path, methods="MF", readings="sound"))
+    fresh = record.recordable(results)
+    record.add_runs("macr", fresh[fresh["metric"] != "recall"])
+    moved = fresh.assign(value=fresh["value"].where(fresh["metric"] == "recall", 0.5))
+    record.add_runs("macr", moved)
+    runs = record.read_runs("macr")
+    assert len(runs) == len(fresh) and set(runs["metric"]) == set(fresh["metric"])
+    hr = runs[(runs["metric"] == "hr") & (runs["k"] == 20)]["value"]
+    assert sorted(hr) == pytest.approx([0.109, 0.111, 0.113]), "what stands is not replaced"
+
+
 def test_only_the_selecting_metric_of_a_sweep_is_kept(tmp_path, folder):
     results = load_results(PAPER, fake_runs.make(tmp_path, methods="MACR_MF"))
     other = results.frame.assign(
@@ -136,6 +165,7 @@ def test_a_session_with_fewer_runs_takes_nothing_away(tmp_path, folder):
     pairs = len(pd.read_csv(folder / "tables/macr_significance.csv"))
     assert (judged == "holds").any() and pairs and "±" in kept["macr_table2.md"]
     stages(fake_runs.make(tmp_path / "second", methods="MF", seeds=(1,)), "collect macr", "compare macr", "record macr")
+    stages(fake_runs.make(tmp_path / "third", seeds=2), "collect macr", "compare macr", "record macr")
     assert kept == {name: (folder / "tables" / name).read_text() for name in kept}
     again = pd.read_csv(folder / "tables/macr_claims.csv").set_index(["id", "reading"])["verdict"]
     assert again.to_dict() == judged.to_dict()

@@ -19,6 +19,7 @@ PARTS = ("Snakefile", "config", "envs", "profiles", "workflow")
 SETTINGS = {
     "papers": "macr",
     "datasets": "small-world",
+    "methods": "MF,LightGCN,MACR_MF,MACR_LightGCN,Random,Popularity",
     "seeds": 2,
     "max_epochs": 10,
     "device": "cpu",

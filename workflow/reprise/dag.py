@@ -19,7 +19,18 @@ from reprise.config import RECORD, STUDY, Config, load_config, make_config
 from reprise.data.catalogue import load_catalogue
 from reprise.errors import RepriseError
 from reprise.files import digest
-from reprise.papers import PAPERS, Paper, Run, data_code, load_paper, paper_names, resolve, spec_code
+from reprise.papers import (
+    PAPERS,
+    Paper,
+    Run,
+    data_code,
+    load_paper,
+    paper_names,
+    preset_name,
+    resolve,
+    spec_code,
+    variant_of,
+)
 from reprise.sourcecode import code_hash
 from reprise.targets import Exhibits, Targets
 from reprise.training.devices import visible_gpus
@@ -72,7 +83,7 @@ class Dag:
             "source": self.sources,
             "dataset": [key for paper in every for key in paper.datasets],
             "method": [key for paper in every for key in paper.methods],
-            "reading": [key for paper in every for key in paper.readings],
+            "reading": [preset for paper in every for preset in _presets(paper)],
             "table": [key for paper in every for key in paper.tables],
             "figure": [key for paper in every for key in paper.figures],
         }
@@ -191,6 +202,11 @@ class Dag:
             wildcards.paper, wildcards.dataset, wildcards.reading, wildcards.method, self.config.max_epochs
         )
 
+    def groups_code(self, wildcards: Any) -> str:
+        """What decides a run's means over groups, as a hash: a change measures again what the store holds."""
+        edges = {kind: list(counts) for kind, counts in load_paper(wildcards.paper).groups.items()}
+        return digest([edges, code_hash("evaluation.measuring")])
+
     def settings(self, wildcards: Any, threads: int) -> str:
         """The configuration as a command line, on top of what `python -m reprise` reads by itself.
 
@@ -224,8 +240,21 @@ def _readers() -> dict[str, str]:
 
 
 @functools.cache
-def _run_code(paper: str, dataset: str, reading: str, method: str, max_epochs: int | None) -> str:
-    return spec_code(resolve(load_paper(paper), dataset, reading, method, max_epochs))
+def _run_code(paper: str, dataset: str, preset: str, method: str, max_epochs: int | None) -> str:
+    run = Run.named(load_paper(paper), dataset, method, preset, 0)
+    return spec_code(resolve(load_paper(paper), dataset, run.reading, run.label, max_epochs))
+
+
+def _presets(paper: Paper) -> list[str]:
+    """The readings of a paper, and each with every variant that some row comes to on some data set."""
+    variants = (
+        preset_name(reading, variant_of(paper, label, dataset, reading)[1])
+        for label in paper.labels
+        if paper.row(label)[1]
+        for dataset in paper.datasets
+        for reading in paper.readings
+    )
+    return list(dict.fromkeys([*paper.readings, *variants]))
 
 
 def _is_built(paper: Paper, run: Run) -> bool:

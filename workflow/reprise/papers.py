@@ -6,18 +6,24 @@ Everything here is decided without PyTorch and without a network, because Snakem
 from __future__ import annotations
 
 import functools
+import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from reprise.data.recipe import Recipe
 from reprise.errors import RepriseError
 from reprise.files import digest, read_yaml
 from reprise.settings import Field, Settings, checked
-from reprise.sourcecode import code_hash, options_of
+from reprise.sourcecode import code_hash, options_of, trainer_of
 from reprise.training.options import Training
 
 PAPERS = Path(__file__).resolve().parent.parent / "papers"
+MAIN = "main"  # the variant of a method that sets nothing of its own
+LABEL = re.compile(r"(?P<row>[^\[\]]+?)(?:\[(?P<settings>[^\[\]]+)\])?")
+SETTING = re.compile(r"\s*(?P<key>\w+)\s*=\s*(?P<value>[\w.+-]+)\s*")
 
 
 class Layer(Settings):
@@ -34,23 +40,25 @@ class Reading(Layer):
     about: str
 
 
-class Dataset(Settings):
-    """One data set: where it comes from, how it is split, what must come out."""
+class Dataset(Recipe):
+    """One data set: where it comes from, how it is made (`Recipe`), what must come out."""
 
     label: str
     source: str | None = None
     reader: str | None = None
-    split: Literal["released"] | None = None
-    valid_k: int = 5
-    valid_seed: int = 20210814
-    expect: dict[str, float | int] = Field(default_factory=dict)
+    expect: dict[str, int | float | dict[int, int]] = Field(
+        default_factory=dict, description="counts that must come out: of stats.json, a histogram as a mapping"
+    )
     settings: Layer = Layer()
-    stand_in: bool = Field(False, description="generated: runs only when selected by name, never beside printed values")
+    stand_in: bool = Field(
+        False,
+        description="generated, or split in another way: runs only when selected by name, never beside printed values",
+    )
     not_run: str | None = Field(None, description="why nothing is run on it yet")
 
 
 class Method(Settings):
-    """One row of the paper's tables."""
+    """One row of the paper's tables; a variant, `<method> <name>`, is another row with settings of its own."""
 
     backbone: str
     model: str | None = None
@@ -58,6 +66,8 @@ class Method(Settings):
     about: str = ""
     settings: Layer = Layer()
     readings: dict[str, Layer] = Field(default_factory=dict)
+    datasets: dict[str, Layer] = Field(default_factory=dict)
+    variants: dict[str, dict[str, Any]] = Field({}, description="by name, the method's settings that make a variant")
     not_run: str | None = Field(None, description="why it is not run yet")
 
 
@@ -68,7 +78,11 @@ class Exhibit(Settings):
     caption: str = ""
     kind: Literal["statistics", "metrics", "figure"]
     datasets: tuple[str, ...]
-    methods: tuple[str, ...] = ()
+    methods: tuple[str, ...] = Field(
+        (), description="rows: a method, a variant `<method> <name>`, or settings `<method>[alpha=1e-2;beta=1e-3]`"
+    )
+    groups: Literal["items", "users"] | None = Field(None, description="its numbers are means over groups of these")
+    stand_ins: bool = Field(True, description="shown on generated data too, where those are selected")
     floor: tuple[str, ...] = Field((), description="rows that the paper lacks: what no method may fall below")
     metrics: tuple[str, ...] = ()
     ks: tuple[int, ...] = (20,)
@@ -90,6 +104,12 @@ class Paper(Settings):
     readings: dict[str, Reading]
     datasets: dict[str, Dataset]
     methods: dict[str, Method]
+    groups: dict[Literal["items", "users"], tuple[int, ...]] = Field(
+        {}, description="last training count of each group of items and users but the last group"
+    )
+    restated: dict[str, dict[str, str]] = Field(
+        {}, description="by id, columns of claims.csv for a claim whose sides are prose, so that it can be computed"
+    )
     tables: dict[str, Exhibit]
     figures: dict[str, Exhibit]
 
@@ -106,9 +126,48 @@ class Paper(Settings):
         """Return a data set by key, or say which there are."""
         return _known(self.datasets, key, f"data set of {self.name}")
 
-    def method(self, name: str) -> Method:
-        """Return a method by name, or say which there are."""
-        return _known(self.methods, name, f"method of {self.name}")
+    def method(self, label: str) -> Method:
+        """Return the method of a row, or say which there are."""
+        return self.methods[self.row(label)[0]]
+
+    def row(self, label: str) -> tuple[str, dict[str, Any]]:
+        """Take a row's label apart into its method and the settings that make it another row than the method's own.
+
+        `MACR_MF` has none; `MACR_MF w/o L_I` has those of the variant that the method declares; `MACR_MF[alpha=1e-2]`
+        has those that it names.
+
+        Raises
+        ------
+        RepriseError
+            No such method or variant; brackets that hold something else than `key=value` joined by `;` or `,` (in a
+            run's own name by `~`).
+        """
+        where = f"method of {self.name} {label!r}"
+        found = LABEL.fullmatch(label)
+        known = {name: (name, {}) for name in self.methods} | {
+            f"{name} {variant}": (name, settings)
+            for name, method in self.methods.items()
+            for variant, settings in method.variants.items()
+        }
+        name, settings = _known(known, found["row"] if found else label, where)
+        pairs = [SETTING.fullmatch(text) for text in re.split("[;,~]", found["settings"] or "")] if found else []
+        if found["settings"] and not all(pairs):
+            raise RepriseError(where, expected="[key=value;key=value]", found=found["settings"])
+        return name, settings | {pair["key"]: _value(pair["value"]) for pair in pairs if pair}
+
+    def has_row(self, label: str) -> bool:
+        """Say whether `label` names a method, a variant or a method's settings."""
+        try:
+            self.row(label)
+        except RepriseError:
+            return False
+        return True
+
+    @property
+    def labels(self) -> list[str]:
+        """Every row that some table or figure shows."""
+        exhibits = self.exhibits.values()
+        return list(dict.fromkeys(label for shown in exhibits for label in (*shown.methods, *shown.floor)))
 
 
 def _known(table: Mapping[str, Any], key: str, what: str) -> Any:
@@ -119,7 +178,11 @@ def _known(table: Mapping[str, Any], key: str, what: str) -> Any:
 
 @dataclass(frozen=True)
 class Run:
-    """One training run: a method on a data set, in a reading, with a seed."""
+    """One training run: a method on a data set, in a reading, with a seed.
+
+    `variant` spells out the settings that the run does not share with its method's own row (`alpha=0.01~beta=1e-05`),
+    or is `main`. So two rows of two tables that come to the same settings are one run.
+    """
 
     paper: str
     dataset: str
@@ -132,8 +195,48 @@ class Run:
     @property
     def folder(self) -> str:
         """Where it lies below `results`: `<paper>/<dataset>/runs/<method>/<reading>/seed<n>`."""
-        reading = self.reading if self.variant == "main" else f"{self.reading}-{self.variant}"
-        return f"{self.paper}/{self.dataset}/runs/{self.method}/{reading}/seed{self.seed}"
+        preset = preset_name(self.reading, self.variant)
+        return f"{self.paper}/{self.dataset}/runs/{self.method}/{preset}/seed{self.seed}"
+
+    @property
+    def label(self) -> str:
+        """The row that it stands in, settings written out."""
+        return self.method if self.variant == MAIN else f"{self.method}[{self.variant}]"
+
+    @classmethod
+    def named(cls, paper: Paper, dataset: str, method: str, preset: str, seed: int) -> Run:
+        """The run of a folder's name: `preset` is `<reading>` or `<reading>-<variant>`."""
+        reading, _, variant = preset.partition("-")
+        return cls(paper.name, dataset, reading, paper.method(method).backbone, method, variant or MAIN, seed)
+
+
+def preset_name(reading: str, variant: str) -> str:
+    """Name the folder of a reading and a variant: `printed`, `printed-alpha=0.01`."""
+    return reading if variant == MAIN else f"{reading}-{variant}"
+
+
+def variant_of(paper: Paper, label: str, dataset: str, reading: str) -> tuple[str, str]:
+    """The method and variant behind a row; settings that the data set's run of the method has anyway do not count."""
+    name, settings = paper.row(label)
+    own = resolve(paper, dataset, reading, name)["method"] if settings and not paper.methods[name].not_run else {}
+    other = {key: value for key, value in sorted(settings.items()) if own.get(key) != value}
+    # Snakemake parts a job's wildcards at commas when it starts one as a process of its own.
+    return name, "~".join(f"{key}={_text(value)}" for key, value in other.items()) or MAIN
+
+
+def _value(text: str) -> Any:
+    """A number or truth value as JSON writes it, or else the text itself."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _text(value: Any) -> str:
+    """A setting in a variant's name: equal values look alike, and no letter needs quoting in a file's name."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return f"{value:.12g}"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def paper_names() -> list[str]:
@@ -176,12 +279,23 @@ def _check(paper: Paper, where: str) -> None:
     for name, exhibit in paper.exhibits.items():
         for key in exhibit.datasets:
             _known(paper.datasets, key, f"{where}, {name}: data set")
-        for method in (*exhibit.methods, *exhibit.floor):
-            _known(paper.methods, method, f"{where}, {name}: method")
+        for label in (*exhibit.methods, *exhibit.floor):
+            row, settings = paper.row(label)
+            for reading in paper.readings if settings and not paper.methods[row].not_run else ():
+                for key in exhibit.datasets:
+                    resolve(paper, key, reading, label)
+        if exhibit.groups and exhibit.groups not in paper.groups:
+            raise RepriseError(f"{where}, {name}", expected=f"groups: {exhibit.groups}: edges", found="none")
         if exhibit.claims and not exhibit.family:
             raise RepriseError(
                 f"{where}, {name}", expected="family: the number of tests among its claims", found="none"
             )
+    for reading in paper.readings:
+        if "-" in reading:  # which parts a reading from a variant in a folder's name
+            raise RepriseError(f"{where}, readings", expected="a name without '-'", found=reading)
+    for kind, edges in paper.groups.items():
+        if list(edges) != sorted(set(edges)) or not edges:
+            raise RepriseError(f"{where}, groups.{kind}", expected="rising counts", found=str(list(edges)))
     used_models = {method.model for method in paper.methods.values()}
     used_methods = {method.method for method in paper.methods.values() if method.model}
     for layer in (paper.defaults, *paper.readings.values(), *(d.settings for d in paper.datasets.values())):
@@ -195,6 +309,8 @@ def _check(paper: Paper, where: str) -> None:
             raise RepriseError(
                 f"{where}, methods.{name}.readings", expected="one of " + ", ".join(paper.readings), found=reading
             )
+        for key in method.datasets:
+            _known(paper.datasets, key, f"{where}, methods.{name}.datasets: data set")
         if not method.not_run:
             for reading in paper.readings:
                 for key, dataset in paper.datasets.items():
@@ -203,16 +319,22 @@ def _check(paper: Paper, where: str) -> None:
 
 
 def resolve(paper: Paper, dataset: str, reading: str, method: str, max_epochs: int | None = None) -> dict[str, Any]:
-    """Resolve every setting of a run but its seed: defaults < data set < reading < method < method in that reading.
+    """Resolve every setting of a run but its seed: each laid over those before it.
+
+    Defaults < data set < reading < method < method in that reading < method on that data set.
+
+    `method` is a row's label; what makes it a variant comes last.
 
     Returns
     -------
     dict
         `{"model": {"name", ...}, "method": {"name", ...}, "training": {...}}`, each part checked by its own schema.
     """
-    row = paper.method(method)
+    name, settings = paper.row(method)
+    row = paper.methods[name]
     preset: Reading = _known(paper.readings, reading, f"reading of {paper.name}")
-    layers = [paper.defaults, paper.dataset(dataset).settings, preset, row.settings, row.readings.get(reading, Layer())]
+    own = (row.settings, row.readings.get(reading, Layer()), row.datasets.get(dataset, Layer()))
+    layers = [paper.defaults, paper.dataset(dataset).settings, preset, *own]
     where = f"papers/{paper.name}/paper.yaml, {method} on {dataset}, {reading}"
     if row.model is None:
         raise RepriseError(where, expected="model: a file of reprise/models", found="none")
@@ -236,7 +358,9 @@ def resolve(paper: Paper, dataset: str, reading: str, method: str, max_epochs: i
         "method": {
             "name": row.method,
             **checked(
-                options_of("methods", row.method), laid(lambda layer: layer.methods.get(row.method, {})), where
+                options_of("methods", row.method),
+                laid(lambda layer: layer.methods.get(row.method, {})) | settings,
+                where,
             ).model_dump(mode="json"),
         },
         "training": checked(Training, training, where).model_dump(mode="json"),
@@ -253,6 +377,7 @@ def spec_code(spec: Mapping[str, Any]) -> str:
                 "evaluation.lists",
                 f"models.{spec['model']['name']}",
                 f"methods.{spec['method']['name']}",
+                f"training.{trainer_of(spec['method']['name'])}",
             ),
         }
     )

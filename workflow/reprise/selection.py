@@ -10,7 +10,7 @@ from reprise.config import Config
 from reprise.data.catalogue import blocked, load_catalogue
 from reprise.errors import RepriseError
 from reprise.files import read_json
-from reprise.papers import Exhibit, Paper, Run, data_code, load_paper, paper_names, resolve, spec_code
+from reprise.papers import Exhibit, Paper, Run, data_code, load_paper, paper_names, resolve, spec_code, variant_of
 
 
 def papers(config: Config) -> list[Paper]:
@@ -40,7 +40,7 @@ def datasets_of(paper: Paper, exhibit: Exhibit | None, config: Config) -> list[s
         key
         for key, dataset in paper.datasets.items()
         if (
-            config.datasets is not None and config.keeps("datasets", key)
+            config.datasets is not None and config.keeps("datasets", key) and (exhibit is None or exhibit.stand_ins)
             if dataset.stand_in
             else config.keeps("datasets", key) and (exhibit is None or key in exhibit.datasets)
         )
@@ -50,11 +50,13 @@ def datasets_of(paper: Paper, exhibit: Exhibit | None, config: Config) -> list[s
 def runs_of(paper: Paper, exhibit: Exhibit, config: Config) -> Iterator[Run]:
     """Every run that an exhibit shows and `config` selects, whether or not it can be run."""
     for dataset in datasets_of(paper, exhibit, config):
-        for name in (*exhibit.methods, *exhibit.floor):
+        for label in (*exhibit.methods, *exhibit.floor):
+            name, _ = paper.row(label)
             for reading in paper.readings:
                 if config.keeps("methods", name) and config.keeps("readings", reading):
+                    _, variant = variant_of(paper, label, dataset, reading)
                     for seed in config.seeds:
-                        yield Run(paper.name, dataset, reading, paper.methods[name].backbone, name, "main", seed)
+                        yield Run(paper.name, dataset, reading, paper.methods[name].backbone, name, variant, seed)
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def planned(paper: Paper, run: Run, config: Config) -> Planned:
     reason = paper.methods[run.method].not_run or not_prepared(paper, run.dataset, config)
     if reason:
         return Planned(run, None, reason)
-    code = spec_code(resolve(paper, run.dataset, run.reading, run.method, config.max_epochs))
+    code = spec_code(resolve(paper, run.dataset, run.reading, run.label, config.max_epochs))
     failure = Path(config.results, run.folder, "failure.json")
     return Planned(run, code, None if config.retry else _failed(failure, code))
 

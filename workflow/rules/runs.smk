@@ -9,7 +9,7 @@ rule run:
     output:
         expand(
             "<results>/{{paper}}/{{dataset}}/runs/{{method}}/{{reading}}/seed{{seed}}/{file}",
-            file=["run.json", "history.csv", "cost.json"],
+            file=["run.json", "history.csv", "cost.json", "groups.csv"],
         ),
     log:
         "<logs>/run/{paper}/{dataset}/{method}/{reading}/seed{seed}.log",
@@ -22,6 +22,7 @@ rule run:
         runtime="24h",
     params:
         code=plan.run_code,
+        groups=plan.groups_code,
         threads=plan.config.threads,
         device=plan.device,
         settings=plan.settings,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reprise.papers import Exhibit
-from reprise.reporting.lookup import Cell, Missing
+from reprise.evaluation.groups import group_names
+from reprise.papers import Exhibit, resolve, variant_of
+from reprise.reporting.lookup import TEST_SET, Cell, Missing
 from reprise.reporting.printed import printed_numbers
 from reprise.reporting.results import Results
 from reprise.reporting.sweeps import points
@@ -30,12 +31,21 @@ class Answers:
         return self.results.users(cell.dataset, self.reading, cell.method, cell.metric, cell.k)
 
     def curve(self, cell: Cell, parameter: str) -> pd.DataFrame:
-        """The metric's test mean along the sweep of `parameter`, [points x seeds]; raises Missing without one."""
+        """The metric's test mean along the sweep of `parameter`, [points x seeds]; raises Missing without one.
+
+        A setting that only inference reads has its sweep in every run, one that training reads has a run a point.
+        """
         self._check(cell)
+        points = self._points(cell, parameter)
+        if len(points) > 1:
+            runs = {point: self.users(cell._replace(method=label)).mean() for point, label in sorted(points.items())}
+            return pd.DataFrame(runs).T.dropna(axis=1)
+        method, variant = variant_of(self.results.paper, cell.method, cell.dataset, self.reading)
         sweep = self._sweep
         sweep = sweep[
             (sweep["dataset"] == cell.dataset)
-            & (sweep["method"] == cell.method)
+            & (sweep["method"] == method)
+            & (sweep["variant"] == variant)
             & (sweep["metric"] == cell.metric)
             & (sweep["k"] == cell.k)
             & (sweep["setting"] == parameter)
@@ -47,15 +57,45 @@ class Answers:
                 return found.pivot(index="point", columns="seed", values="value").dropna()
         raise Missing(f"no sweep over {parameter} on the test set")
 
+    def groups(self, cell: Cell) -> pd.DataFrame:
+        """The metric's mean in each group of items or users, [groups x seeds], rarest group first.
+
+        The method `the test set` has one column, the data's own. Raises Missing without a run or without the metric.
+        """
+        frame, paper = self.results.frame, self.results.paper
+        if cell.method == TEST_SET:
+            rows = frame[(frame["method"] == "") & (frame["metric"] == f"test_{cell.metric}")].assign(seed=0)
+        else:
+            self._check(cell)
+            method, variant = variant_of(paper, cell.method, cell.dataset, self.reading)
+            rows = frame[
+                (frame["reading"] == self.reading) & (frame["method"] == method) & (frame["variant"] == variant)
+            ]
+            rows = rows[(rows["metric"] == cell.metric) & (rows["k"].isna() | (rows["k"] == cell.k))]
+        names = [name for kind, edges in paper.groups.items() for name in group_names(kind, edges)]
+        rows = rows[(rows["dataset"] == cell.dataset) & rows["group"].isin(names)]
+        if rows.empty:
+            raise Missing(f"no {cell.metric} over groups was measured of {cell.method}")
+        table = rows.pivot(index="group", columns="seed", values="value")
+        return table.reindex([name for name in names if name in table.index])
+
+    def _points(self, cell: Cell, parameter: str) -> dict[float, str]:
+        """The paper's rows that vary `parameter` of a method and nothing else, by its value."""
+        paper, found = self.results.paper, {}
+        for label in paper.labels:
+            method, settings = paper.row(label)
+            if method == cell.method and parameter in settings and "[" in label:
+                own = resolve(paper, cell.dataset, self.reading, method)["method"]
+                if all(own[key] == value for key, value in settings.items() if key != parameter):
+                    found[float(settings[parameter])] = label
+        return found
+
     def printed(self, cell: Cell) -> float | None:
-        """The printed value, None if the paper prints none."""
+        """The printed value, None if the paper prints none; of a setting's point that of the same run's row."""
         rows = self._printed
-        rows = rows[
-            (rows["dataset"] == cell.dataset)
-            & (rows["method"] == cell.method)
-            & (rows["metric"] == cell.metric)
-            & (rows["k"] == cell.k)
-        ]
+        rows = rows[(rows["dataset"] == cell.dataset) & (rows["metric"] == cell.metric) & (rows["k"] == cell.k)]
+        named = rows[rows["method"] == cell.method]
+        rows = named if len(named) else rows[[self._same_run(cell, label) for label in rows["method"]]]
         return float(rows["printed"].iloc[0]) if len(rows) else None
 
     def datasets(self) -> tuple[str, ...]:
@@ -65,11 +105,11 @@ class Answers:
     def methods(self, dataset: str, beside: str = "") -> tuple[str, ...]:
         """The methods of the paper's largest table on a data set; `beside` one: those of its backbone."""
         paper, table = self.results.paper, self._largest()
-        backbone = paper.methods[beside].backbone if beside in paper.methods else None
+        backbone = paper.method(beside).backbone if beside else None
         return tuple(
             name
             for name in table.methods
-            if dataset in table.datasets and backbone in (None, paper.methods[name].backbone)
+            if dataset in table.datasets and backbone in (None, paper.method(name).backbone)
         )
 
     def cutoffs(self) -> tuple[int, ...]:
@@ -80,6 +120,12 @@ class Answers:
 
     def _largest(self) -> Exhibit:
         return max(self.results.paper.tables.values(), key=lambda exhibit: len(exhibit.methods) * len(exhibit.datasets))
+
+    def _same_run(self, cell: Cell, label: str) -> bool:
+        if not label:
+            return False
+        one, other = (variant_of(self.results.paper, row, cell.dataset, self.reading) for row in (cell.method, label))
+        return one == other
 
     def _check(self, cell: Cell) -> None:
         if not self.results.seeds(cell.dataset, self.reading, cell.method):

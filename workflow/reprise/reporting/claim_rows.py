@@ -11,7 +11,7 @@ from reprise.papers import claim_ids
 from reprise.reporting.answers import Answers
 from reprise.reporting.claims import parse_claims
 from reprise.reporting.judging import judge_claims
-from reprise.reporting.printed import printed_claims
+from reprise.reporting.printed import printed_claims, restated
 from reprise.reporting.results import Results
 
 COLUMNS = ["id", "reading", "kind", "verdict", "effect", "low", "high", "p", "p_adjusted", "effect_ratio", "reason"]
@@ -22,7 +22,7 @@ def judged_claims(results: Results) -> pd.DataFrame:
 
     The size of that family is the exhibit's `family` in `paper.yaml`, however many of its claims could be computed.
     """
-    claims = parse_claims(printed_claims(results.paper))
+    claims = parse_claims(restated(results.paper, printed_claims(results.paper)))
     parts = []
     for reading in results.paper.readings:
         verdicts = [verdict.__dict__ for verdict in judge_claims(claims, Answers(results, reading))]

@@ -7,6 +7,10 @@ A side of a claim names methods as the paper's tables do: `MACR_MF`, a variant (
 * right: every one of them (ties in the print for the best of the others);
 * as many left as right: one to one.
 
+A claim on groups (column `group`) compares means over groups of items or users: `items>500` on both sides, or all that
+several names joined by `;` say. A side `MACR_MF - MF in items>500` is a gain there, `other groups` the gain everywhere
+else; `the test set` is what the data hold. `increasing` on the right is a trend over all groups.
+
 Several metrics, cut-offs or data sets must all hold; `ALL` data sets of a relative gain are averaged.
 """
 
@@ -19,13 +23,16 @@ from dataclasses import dataclass
 import pandas as pd
 
 from reprise.errors import RepriseError
+from reprise.reporting.lookup import TEST_SET
 
 KINDS = ("better_than", "worse_than", "monotone", "relative_improvement", "significant")
 COLUMNS = ("id", "text", "kind", "dataset", "backbone", "lhs", "rhs", "metric", "k", "group", "value", "printed_check")
 
 OTHERS, COLUMN, ALL = "all other methods", "every other method in its column", "ALL"
+OTHER_GROUPS = "other groups"
 
 METHOD = r"[\w.+()/-]+(?: w/o [\w ]+?)?(?:\[[^\]]+\])?"
+GROUP = r"(items|users)(<=\d+|\d+-\d+|>\d+)"
 NUMBER = r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
 # A comma or semicolon inside brackets belongs to the point of a sweep: MACR_MF[alpha=1e-2;beta=1e-3].
 SEPARATOR = re.compile(r"\s*[|;,]\s*(?![^\[]*\])")
@@ -38,8 +45,9 @@ SLIGHTLY = 0.05
 class Claim:
     """One row of `claims.csv`.
 
-    `form` is `methods`, `gains`, `sweep`, `slopes` or `unsupported` (then `reason` says why). `lhs` and `rhs` are
-    method labels; in `gains` each is (method, reference, data set), in `sweep` lhs is (method, parameter).
+    `form` is `methods`, `gains`, `sweep`, `slopes`, `groups`, `group_gains`, `trend`, or `unsupported` with a `reason`.
+    `lhs` and `rhs` are method labels; in `gains` each is (method, reference, data set), in `sweep` lhs is (method,
+    parameter).
     `increasing`, `low` and `high` bound a sweep. `factor` multiplies the right side before it is compared.
     `quantifier` (`some`, `most`) says how many rows of its `family` must hold; empty means this one. `decimals` are
     those of `value`, as a fraction.
@@ -55,6 +63,7 @@ class Claim:
     rhs: tuple[str, ...]
     metrics: tuple[str, ...]
     ks: tuple[int, ...]
+    groups: tuple[str, ...] = ()
     alternatives: bool = False
     increasing: bool = True
     low: float = float("-inf")
@@ -93,14 +102,15 @@ def parse_claim(row: Mapping[str, str]) -> Claim:
     }
     shared |= _quantifier(row) | _value(row["value"])
     shared |= _factor(text, check, row["kind"])
-    sides = _sides(row)
+    grouped = _grouped_sides(row)
+    sides = grouped or _sides(row)
     reason = ""
     if sides is None:
         figure = re.search(r"figure_only Figure (\d+)", check)
         reason = f"figure{figure[1]} not built" if figure else f"no rule reads {row['lhs']!r} against {row['rhs']!r}"
     elif not metrics or not all(re.fullmatch(r"[a-z_]+(@k)?", metric) for metric in metrics):
         reason = f"no rule reads metric {row['metric']!r}"
-    elif row["group"] not in ("", "all"):
+    elif row["group"] not in ("", "all") and not grouped:
         reason = f"no rule reads group {row['group']!r}"
     elif row["kind"] == "relative_improvement" and shared["value"] is None:
         reason = f"no rule reads value {row['value']!r}"
@@ -126,6 +136,21 @@ def _sides(row: Mapping[str, str]) -> dict | None:
     if not left or not right or not all(re.fullmatch(METHOD, name) for name in names):
         return None
     return {"form": "methods", "lhs": _family_of_methods(row["text"]) or left, "rhs": right, "alternatives": "|" in lhs}
+
+
+def _grouped_sides(row: Mapping[str, str]) -> dict | None:
+    """Read the sides of a claim on groups; None if it is on none."""
+    lhs, rhs, group = row["lhs"], row["rhs"], row["group"]
+    if row["kind"] == "monotone" and rhs in ("increasing", "decreasing") and re.fullmatch(METHOD, lhs):
+        return {"form": "trend", "lhs": (lhs,), "rhs": (), "increasing": rhs == "increasing"}
+    gain = re.fullmatch(rf"({METHOD}) - ({METHOD}) in (\S+)", lhs)
+    if gain and rhs == OTHER_GROUPS:
+        return {"form": "group_gains", "lhs": gain.groups()[:2], "rhs": (), "groups": (gain[3],)}
+    left, right = _split(lhs), _split(rhs)
+    known = all(re.fullmatch(GROUP, name) for name in _split(group))
+    if not group or not known or not all(name == TEST_SET or re.fullmatch(METHOD, name) for name in left + right):
+        return None
+    return {"form": "groups", "lhs": left, "rhs": right, "groups": _split(group)}
 
 
 def _family_of_methods(text: str) -> tuple[str, ...]:

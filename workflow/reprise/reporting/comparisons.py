@@ -8,6 +8,7 @@ other side; everything else is `undecided`. With one seed on a side nothing can 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -117,8 +118,28 @@ def compare_gains(first: Interval, second: Interval, better: bool, printed_diff:
     return ClaimVerdict(verdict, diff, diff - half, diff + half, effect_ratio=ratio)
 
 
-def judge_sweep(curve: pd.DataFrame, increasing: bool, low: float, high: float) -> ClaimVerdict:
+def compare_seeds(first: np.ndarray, second: np.ndarray, better: bool, with_p: bool) -> ClaimVerdict:
+    """Judge "one is larger than the other" from a number a seed on each side, by Welch; one number is known exactly."""
+    if min(len(first), len(second)) < 2 and not len(first) > len(second) == 1:
+        return ClaimVerdict(UNDECIDED, float(np.mean(first) - np.mean(second)), reason="one seed")
+    known = np.repeat(second, 2) if len(second) == 1 else second
+    test = welch(first, known)
+    interval = test.interval()
+    verdict = _side(1 if better else -1, interval)
+    reason = "the interval covers 0" if verdict == UNDECIDED else ""
+    return ClaimVerdict(verdict, *interval, p=test.p if with_p else math.nan, reason=reason)
+
+
+def judge_sweep(
+    curve: pd.DataFrame,
+    increasing: bool,
+    low: float,
+    high: float,
+    name: Callable[[float], str] = "{:g}".format,
+) -> ClaimVerdict:
     """Judge "the metric rises (falls) from `low` to `high`", from `curve` [points x seeds]; effect is end minus start.
+
+    `name` says what a point of the curve is called.
 
     Points of a seed are compared with each other, by t intervals over seeds.
 
@@ -149,7 +170,7 @@ def judge_sweep(curve: pd.DataFrame, increasing: bool, low: float, high: float) 
 
     def between(pairs: np.ndarray) -> str:
         worst = np.flatnonzero(pairs)[np.argmin(change[pairs])]
-        return f"turns back from {inside.index[start[worst]]:g} to {inside.index[end[worst]]:g}"
+        return f"turns back from {name(inside.index[start[worst]])} to {name(inside.index[end[worst]])}"
 
     if violated.any() or turned[whole].any():
         return ClaimVerdict(CONTRADICTED, effect, *bounds, reason=between(violated if violated.any() else whole))

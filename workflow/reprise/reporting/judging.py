@@ -6,6 +6,9 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
+
 from reprise.reporting.claims import ALL, COLUMN, OTHERS, Claim
 from reprise.reporting.comparisons import (
     CONTRADICTED,
@@ -16,6 +19,7 @@ from reprise.reporting.comparisons import (
     average_gain,
     compare_gains,
     compare_methods,
+    compare_seeds,
     compare_slopes,
     judge_gain,
     judge_sweep,
@@ -54,7 +58,8 @@ def judge_claim(claim: Claim, lookup: Lookup) -> ClaimVerdict:
         return ClaimVerdict(NOT_RUN, reason="no data set or no cut-off to judge it on")
     if ALL in claim.datasets and claim.kind == "relative_improvement":
         return _every([_attempt(_average, claim, lookup, datasets, metric, k) for metric in claim.metrics for k in ks])
-    judge = {"methods": _methods, "gains": _gains, "sweep": _sweep, "slopes": _slopes}[claim.form]
+    judge = {"methods": _methods, "gains": _gains, "sweep": _sweep, "slopes": _slopes,
+             "groups": _groups, "group_gains": _group_gains, "trend": _trend}[claim.form]
     return _every([_attempt(judge, claim, lookup, dataset, metric, k)
                    for dataset in datasets for metric in claim.metrics for k in ks])
 
@@ -147,6 +152,51 @@ def _slopes(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> 
         for method, parameter in (claim.lhs, claim.rhs)
     ]
     return compare_slopes(*curves, better=claim.kind != "worse_than", with_p=not lookup.selects_on_test)
+
+
+def _groups(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> ClaimVerdict:
+    """Compare the methods of both sides in every group that the claim names."""
+
+    def means(method: str) -> pd.DataFrame:
+        return lookup.groups(Cell(dataset, method, metric, k, claim.backbone))
+
+    sides = [(left, right) for left in claim.lhs for right in claim.rhs]
+    return _every([_named(f"{left} against {right}, {group}", compare_seeds(
+                       group_of(means(left), group), group_of(means(right), group), claim.kind != "worse_than",
+                       with_p=not lookup.selects_on_test))
+                   for left, right in sides for group in claim.groups])
+
+
+def _group_gains(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> ClaimVerdict:
+    """Compare the gain of one method over another in one group with that in each other group.
+
+    The difference of two gains, (a - b) here minus (a - b) there, is that of a's contrast, here minus there, and b's.
+    """
+    a, b = (lookup.groups(Cell(dataset, method, metric, k, claim.backbone)) for method in claim.lhs)
+    (here,) = claim.groups
+    return _every([_named(f"{here} against {there}", compare_seeds(
+                       group_of(a, here) - group_of(a, there), group_of(b, here) - group_of(b, there),
+                       claim.kind != "worse_than", with_p=not lookup.selects_on_test))
+                   for there in a.index if there != here])
+
+
+def _trend(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> ClaimVerdict:
+    """Judge a metric that rises (falls) from each group to the next."""
+    (method,) = claim.lhs
+    curve = lookup.groups(Cell(dataset, method, metric, k, claim.backbone))
+    names = list(curve.index)
+    return judge_sweep(curve.reset_index(drop=True), claim.increasing, -math.inf, math.inf, names.__getitem__)
+
+
+def group_of(means: pd.DataFrame, group: str) -> np.ndarray:
+    """The seeds' means in one group, [S]; raises Missing where it has none."""
+    if group not in means.index:
+        raise Missing(f"no group {group}, only {', '.join(means.index)}")
+    return means.loc[group].to_numpy(float)
+
+
+def _named(what: str, verdict: ClaimVerdict) -> ClaimVerdict:
+    return replace(verdict, reason=": ".join(filter(None, (what, verdict.reason))))
 
 
 def _every(parts: Sequence[ClaimVerdict]) -> ClaimVerdict:

@@ -6,6 +6,8 @@ from typing import NamedTuple, Protocol
 
 import pandas as pd
 
+TEST_SET = "the test set"  # stands for a method where a claim compares with what the data hold
+
 
 class Missing(Exception):
     """A cell without a run; the message is the reason that the scorecard shows."""
@@ -41,6 +43,9 @@ class Lookup(Protocol):
 
     def curve(self, cell: Cell, parameter: str) -> pd.DataFrame:
         """Give the metric's mean along a sweep, [points x seeds], index the parameter; raise Missing(reason)."""
+
+    def groups(self, cell: Cell) -> pd.DataFrame:
+        """Give the metric's mean in each group, [groups x seeds], rarest group first; raise Missing(reason)."""
 
     def printed(self, cell: Cell) -> float | None:
         """Give the printed value, None if the paper prints none."""

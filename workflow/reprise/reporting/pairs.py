@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from reprise.config import Config
 from reprise.evaluation.significance import holm, paired_users, same_users, two_level_interval, welch
-from reprise.papers import Exhibit, Paper
+from reprise.papers import Exhibit, Paper, variant_of
 from reprise.reporting.printed import claims_of
-from reprise.reporting.record import recorded_significance
+from reprise.reporting.record import read_judged, recorded_significance
 from reprise.reporting.results import PAIR, Results, read_tidy
 from reprise.selection import datasets_of
 
@@ -73,7 +73,7 @@ def read_pairs(folder: Path) -> pd.DataFrame:
 def significance_of(paper: Paper, config: Config) -> pd.DataFrame:
     """The comparisons of this machine's runs and, for a data set and reading that has none, those of record."""
     here = read_pairs(Path(config.results, paper.name))
-    recorded = read_tidy(recorded_significance(paper.name), COLUMNS)
+    recorded = read_judged(recorded_significance(paper.name), COLUMNS)
     place = ["dataset", "reading"]
     missing = ~pd.MultiIndex.from_frame(recorded[place]).isin(pd.MultiIndex.from_frame(here[place]))
     parts = [part for part in (here, recorded[missing]) if len(part)]
@@ -83,6 +83,8 @@ def significance_of(paper: Paper, config: Config) -> pd.DataFrame:
 def _pairs(name: str, results: Results) -> Iterator[tuple]:
     """The pairs of an exhibit that have runs on both sides, a claim's left side first."""
     exhibit = results.paper.exhibits[name]
+    if exhibit.groups:  # means over groups: no user has one
+        return
     named = _claimed(results, exhibit) | _stood_in(results, exhibit)
     for dataset in datasets_of(results.paper, exhibit, results.config):
         for reading in results.paper.readings:
@@ -96,14 +98,26 @@ def _pairs(name: str, results: Results) -> Iterator[tuple]:
 def _claimed(results: Results, exhibit: Exhibit) -> set[tuple]:
     """What the exhibit's claims compare: (data set, metric, k, lhs, rhs), a claim on several metrics once each."""
     claims = claims_of(results.paper, exhibit)
-    claims = claims[
-        claims["lhs"].isin(exhibit.methods) & claims["rhs"].isin(exhibit.methods) & claims["k"].str.isdigit()
-    ]
-    return {
-        (dataset.lower().replace(" ", "-"), metric, int(k), lhs, rhs)
-        for dataset, metrics, k, lhs, rhs in claims[["dataset", "metric", "k", "lhs", "rhs"]].to_numpy().tolist()
-        for metric in metrics.split(";")
-    }
+    claims = claims[claims["k"].str.isdigit()]
+    compared = set()
+    for name, metrics, k, *sides in claims[["dataset", "metric", "k", "lhs", "rhs"]].to_numpy().tolist():
+        dataset = name.lower().replace(" ", "-")
+        rows = [_shown(results, exhibit, dataset, label) for label in sides]
+        if all(rows):
+            compared |= {(dataset, metric, int(k), *rows) for metric in metrics.split(";")}
+    return compared
+
+
+def _shown(results: Results, exhibit: Exhibit, dataset: str, label: str) -> str | None:
+    """The row of an exhibit that a claim's side means: `MACR_MF[alpha=1e-2]` is `MACR_MF[alpha=1e-2;beta=1e-3]`."""
+    paper = results.paper
+    if label in exhibit.methods:
+        return label
+    if dataset not in exhibit.datasets or not paper.has_row(label):
+        return None
+    reading = next(iter(paper.readings))
+    rows = {variant_of(paper, row, dataset, reading): row for row in exhibit.methods}
+    return rows.get(variant_of(paper, label, dataset, reading))
 
 
 def _stood_in(results: Results, exhibit: Exhibit) -> set[tuple]:

@@ -14,10 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reprise.errors import RepriseError
+from reprise.evaluation.groups import group_names
 from reprise.files import replacing
 from reprise.papers import Exhibit, Paper
 from reprise.reporting.printed import claims_of, printed_numbers
-from reprise.reporting.results import Results, cells
+from reprise.reporting.results import Results, cells, under_labels
 from reprise.reporting.sweeps import points
 from reprise.reporting.wording import seeds_text
 from reprise.selection import datasets_of
@@ -57,13 +58,15 @@ class Canvas:
     """What a drawing function gets: our cells, what the paper printed and claimed, and the exhibit it draws.
 
     `cells` has `dataset, reading, method, metric, k, mean, sd, seeds, data` of the exhibit's methods; `sweep` the same
-    with `setting, point, curve, split` of sweeps.
+    with `setting, point, curve, split` of sweeps; `groups` those of an exhibit over groups, with `place` the group's
+    number from 0, and among them, without method, the data set's own shares.
     """
 
     paper: Paper
     exhibit: Exhibit
     cells: pd.DataFrame
     sweep: pd.DataFrame
+    groups: pd.DataFrame
     printed: pd.DataFrame
     claims: pd.DataFrame
     reason: str
@@ -71,7 +74,8 @@ class Canvas:
     def label(self, dataset: str, part: pd.DataFrame) -> str:
         """Name a data set with its status and the seeds behind `part`."""
         data = [f"{status} data" for status in sorted(set(part["data"]) - {"", dataset})]
-        origin = sorted(set(part["origin"]) - {""}) if "origin" in part else []
+        recorded = "origin" in part and bool((part["origin"] != "").any())  # device and date would not fit a title
+        origin = ["of record"] if recorded else []
         about = ", ".join([*data, seeds_text(part["seeds"]), *origin])
         return f"{self.paper.datasets[dataset].label} ({about})"
 
@@ -80,10 +84,11 @@ def canvas(name: str, results: Results, frame: pd.DataFrame) -> Canvas:
     """Gather what the figure `name` is drawn from: `frame` is the results' own, or that with the record's rows."""
     paper, exhibit = results.paper, results.paper.exhibits[name]
     datasets = datasets_of(paper, exhibit, results.config)
+    frame = under_labels(paper, frame, exhibit.methods)
+    frame = frame[frame["dataset"].isin(datasets)]
+    groups = _groups(paper, exhibit, frame)
     frame = frame[
-        frame["dataset"].isin(datasets)
-        & frame["method"].isin(exhibit.methods)
-        & (frame["variant"] == "main")
+        (frame["method"] != "")
         & frame["metric"].isin(exhibit.metrics)
         & frame["k"].isin(exhibit.ks)
     ]
@@ -100,10 +105,27 @@ def canvas(name: str, results: Results, frame: pd.DataFrame) -> Canvas:
         exhibit,
         cells(frame[frame["group"] == ""]),
         points(cells(frame)),
+        groups,
         printed_numbers(paper),
         claims_of(paper, exhibit),
         reason,
     )
+
+
+def _groups(paper: Paper, exhibit: Exhibit, frame: pd.DataFrame) -> pd.DataFrame:
+    """The cells of an exhibit over groups, and the shares of the data set that they stand on; none without a run."""
+    names = group_names(exhibit.groups, paper.groups[exhibit.groups]) if exhibit.groups else []
+    wanted = frame["metric"].isin(exhibit.metrics) & (frame["k"].isna() | frame["k"].isin(exhibit.ks))
+    rows = cells(frame[frame["group"].isin(names) & (wanted | (frame["method"] == ""))])
+    rows = rows if (rows["method"] != "").any() else rows[:0]
+    return rows.assign(place=rows["group"].map({name: place for place, name in enumerate(names)}))
+
+
+def caption(name: str, results: Results, frame: pd.DataFrame) -> str:
+    """What stands below figure `name`: its caption, and what `<name>_found` of the paper's figures.py reads off it."""
+    exhibit = results.paper.exhibits[name]
+    found = getattr(_module(results.paper.folder / "figures.py"), f"{name}_found", None)
+    return " ".join(filter(None, [exhibit.caption, found(canvas(name, results, frame)) if found else ""]))
 
 
 def drawing(paper: Paper, name: str) -> Callable[[Canvas], tuple[Figure, pd.DataFrame]]:

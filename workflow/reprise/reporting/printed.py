@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from reprise.errors import RepriseError
 from reprise.papers import Exhibit, Paper, claim_ids
 from reprise.reporting.results import read_tidy
 
@@ -52,6 +53,20 @@ def printed_numbers(paper: Paper) -> pd.DataFrame:
 def printed_claims(paper: Paper) -> pd.DataFrame:
     """Every claim of the paper, as text."""
     return pd.read_csv(paper.folder / "claims.csv", dtype=str, keep_default_na=False)
+
+
+def restated(paper: Paper, claims: pd.DataFrame) -> pd.DataFrame:
+    """The claims with the columns that `paper.yaml` restates, so that a claim written in prose can be computed.
+
+    Raises RepriseError for an id or a column that claims.csv does not have.
+    """
+    claims = claims.set_index("id", drop=False)
+    for name, columns in paper.restated.items():
+        if name not in claims.index or set(columns) - set(claims.columns):
+            raise RepriseError(f"{paper.name}, restated.{name}", expected="an id and columns of claims.csv",
+                               found=", ".join([name, *columns]))
+        claims.loc[name, list(columns)] = list(columns.values())
+    return claims.reset_index(drop=True)
 
 
 def claims_of(paper: Paper, exhibit: Exhibit) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -11,12 +10,26 @@ import pandas as pd
 from reprise.config import RECORD, STUDY, Config
 from reprise.evaluation.significance import prediction_interval
 from reprise.papers import Paper
-from reprise.reporting.results import CELL, COLUMNS, PAIR, PROVENANCE, RUN, Results, cells, read_tidy, typed, write_csv
+from reprise.reporting.results import (
+    CELL,
+    COLUMNS,
+    MEASURED,
+    PAIR,
+    PROVENANCE,
+    RUN,
+    Results,
+    cells,
+    read_tidy,
+    typed,
+    write_csv,
+)
 
 SUMMARY = [*CELL, "mean", "sd", "seeds", "atol", "device", "data"]
 ATOL = 1e-6
 GROUP = ["dataset", "reading", "method", "variant"]
 IDENTITY = [*RUN, "device", "threads", "fingerprint"]
+PLACE = ["seed", "device", "threads"]  # of two runs of one cell: who must agree
+TIMED = ("wall_s", "peak_bytes")  # what moves with the weather
 
 
 def read_runs(paper: str) -> pd.DataFrame:
@@ -25,9 +38,24 @@ def read_runs(paper: str) -> pd.DataFrame:
 
 
 def newest(runs: pd.DataFrame) -> pd.DataFrame:
-    """The rows of each cell's newest fingerprint: numbers of different code or settings do not add up."""
-    latest = runs.sort_values("date", kind="stable").groupby(GROUP, dropna=False)["fingerprint"].transform("last")
-    return runs[runs["fingerprint"] == latest.reindex(runs.index)]
+    """The rows of each cell that add up: its newest fingerprint's, and those of older ones shown to give the same.
+
+    Numbers of different code or settings do not add up, but most edits change no number. An older fingerprint counts
+    where a run of it was made again under the newest (same seed, device and threads) and every number agrees to `ATOL`;
+    of a run made twice, the newer stands.
+    """
+    kept: list[int] = []
+    for _, cell in runs.sort_values("date", kind="stable").groupby(GROUP, dropna=False, sort=False):
+        parts = [cell[cell["fingerprint"] == one] for one in cell["fingerprint"].drop_duplicates(keep="last")[::-1]]
+        rows = pd.concat([parts[0], *(part for part in parts[1:] if _same_numbers(part, parts[0]))])
+        kept += rows.index[~rows.duplicated([*PLACE, *MEASURED])].tolist()
+    return runs.loc[sorted(kept)]
+
+
+def _same_numbers(older: pd.DataFrame, newer: pd.DataFrame) -> bool:
+    """Whether some run is in both, and every number that both measured agrees; what a stopwatch says apart."""
+    both = older[~older["metric"].isin(TIMED)].merge(newer, on=[*PLACE, *MEASURED], suffixes=("", "_newer"))
+    return len(both) > 0 and bool(((both["value"] - both["value_newer"]).abs() <= ATOL).all())
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
@@ -44,17 +72,17 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
 def add_runs(paper: str, fresh: pd.DataFrame, force: bool = False) -> tuple[int, int]:
     """Add the runs in `fresh` to the record and rebuild its summary; return how many were added and how many stood.
 
-    A run is known by seed, device, threads and fingerprint. One that is on record already stays as it is, unless
-    `force` puts the fresh one in its place.
+    A run is known by seed, device, threads and fingerprint. What is on record of it stays as it is, and what was not
+    measured then is added, unless `force` puts the fresh run in its place.
     """
     standing = read_runs(paper)
     known, offered = (pd.MultiIndex.from_frame(frame[IDENTITY].astype(str)) for frame in (standing, fresh))
-    repeated = offered.isin(known)
-    count = len(offered[repeated].unique())
+    count = len(offered[offered.isin(known)].unique())
     if force:
         standing = standing[~known.isin(offered)]
     else:
-        fresh = fresh[~repeated]
+        rows, others = (pd.MultiIndex.from_frame(one[IDENTITY + MEASURED].astype(str)) for one in (fresh, standing))
+        fresh = fresh[~rows.isin(others)]
     runs = typed(pd.concat([frame for frame in (standing, fresh) if len(frame)] or [standing], ignore_index=True))
     # Dates first: a later session's runs follow the earlier ones, and a diff of the file shows only additions.
     runs = runs.sort_values([*GROUP, "date", "seed"], kind="stable", ignore_index=True)
@@ -90,24 +118,36 @@ def recorded_significance(paper: str) -> Path:
 def keep_judged(paper: Paper, config: Config) -> None:
     """Put this session's claims, comparisons and A/A study on record.
 
-    What a session with fewer runs could not judge does not displace what stands.
+    What a session with fewer seeds judged, or could not judge, does not displace what stands.
     """
     folder = Path(config.results, paper.name)
-    claims, pairs = recorded_claims(paper.name), recorded_significance(paper.name)
-    _keep(folder / "claims.csv", claims, ["id", "reading"], lambda rows: rows["verdict"] != "not run")
-    _keep(folder / "significance.csv", pairs, PAIR, lambda rows: rows["low"] != "")
+    for name, standing, key in (
+        ("claims.csv", recorded_claims(paper.name), ["id", "reading"]),
+        ("significance.csv", recorded_significance(paper.name), PAIR),
+    ):
+        if (folder / name).exists():
+            fresh = _texts(folder / name).assign(of_seeds=str(len(config.seeds)))
+            write_csv(standing, _laid_over(fresh, _texts(standing), key))
     if Path(config.results, STUDY).exists():
         shutil.copyfile(Path(config.results, STUDY), RECORD / STUDY)
 
 
-def _keep(fresh: Path, standing: Path, key: list[str], judged: Callable[[pd.DataFrame], pd.Series]) -> None:
-    """Lay the rows of `fresh` over those of `standing`, by `key`; an unjudged row displaces no judged one."""
-    if not fresh.exists():
-        return
-    files = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in (fresh, standing) if path.exists()]
-    # Of equal keys the first one stays: judged before unjudged, and among those the fresh before the standing.
-    rows = [file[judged(file)] for file in files] + [file[~judged(file)] for file in files]
-    write_csv(standing, pd.concat(rows).drop_duplicates(key).sort_values(key, kind="stable", ignore_index=True))
+def read_judged(path: Path, columns: list[str]) -> pd.DataFrame:
+    """What `keep_judged` put on record, with `columns`; no file is no rows."""
+    return read_tidy(path, [*columns, "of_seeds"])[columns]
+
+
+def _texts(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype=str, keep_default_na=False) if path.exists() else pd.DataFrame()
+
+
+def _laid_over(fresh: pd.DataFrame, standing: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """One row a `key`: judged before unjudged, then of more seeds before fewer, then fresh before standing."""
+    rows = pd.concat([part for part in (fresh, standing) if len(part)] or [fresh])
+    unjudged = rows["verdict"] == "not run" if "verdict" in rows else rows["low"] == ""
+    rows = rows.assign(unjudged=unjudged, fewer=-rows["of_seeds"].astype(int))
+    rows = rows.sort_values(["unjudged", "fewer"], kind="stable").drop(columns=["unjudged", "fewer"])
+    return rows.drop_duplicates(key).sort_values(key, kind="stable", ignore_index=True)
 
 
 def with_record(results: Results) -> pd.DataFrame:

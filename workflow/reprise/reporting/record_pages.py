@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reprise.config import Config, make_config
 from reprise.files import write_text
-from reprise.papers import load_paper, paper_names
+from reprise.papers import Paper, load_paper, paper_names
 from reprise.reporting import pages, record
 from reprise.reporting.exhibits import write_figure, write_table
 from reprise.reporting.pairs import significance_of
@@ -17,9 +17,9 @@ from reprise.reporting.scorecard import section, study
 def write_pages() -> None:
     """Render every paper's tables and figures, and the scorecard, into the record."""
     papers = [load_paper(name) for name in paper_names()]
-    everything = ",".join(dict.fromkeys(key for paper in papers for key in paper.datasets))  # stand-ins need a name
+    shown = [key for paper in papers for key in _shown(paper)]
     # A folder without results: what is of record is all there is.
-    config: Config = make_config({"datasets": everything, "results": str(record.RECORD)})
+    config: Config = make_config({"datasets": ",".join(dict.fromkeys(shown)), "results": str(record.RECORD)})
     for paper in papers:
         results = load_results(paper, config)
         frame, pairs = record.with_record(results), significance_of(paper, config)
@@ -31,3 +31,9 @@ def write_pages() -> None:
     write_text(record.RECORD / "scorecard.html", pages.html(sections, study(config)))
 
 
+
+
+def _shown(paper: Paper) -> list[str]:
+    """The paper's own data sets, and those stand-ins, which need to be named, that have a run on record."""
+    ran = set(record.read_runs(paper.name)["dataset"])
+    return [key for key, entry in paper.datasets.items() if not entry.stand_in or key in ran]

@@ -9,13 +9,11 @@ import pandas as pd
 
 from reprise.config import Config
 from reprise.papers import Paper, Run
-from reprise.reporting.record import ATOL, newest, read_runs, summary
+from reprise.reporting.record import ATOL, TIMED, newest, read_runs, summary
 from reprise.reporting.results import CELL, MEASURED, RUN, Results, load_results
 from reprise.reporting.wording import metric_label, missing
 from reprise.selection import not_prepared
 
-# What a stopwatch says moves with the weather.
-TIMED = ("wall_s", "peak_bytes")
 COLUMNS = [*RUN, *MEASURED, "record", "now", "difference", "tolerance", "status", "why"]
 
 FEW_USERS = 0.005  # of the five hundred of the small world, three

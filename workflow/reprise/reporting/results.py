@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from reprise.config import Config
+from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
+from reprise.evaluation.groups import Groups, shares_of
 from reprise.files import read_json, replacing
-from reprise.papers import Paper, Run
-from reprise.selection import plan
+from reprise.papers import Paper, Run, variant_of
+from reprise.selection import not_prepared, plan
 
 RUN = ["dataset", "reading", "backbone", "method", "variant", "seed"]
 MEASURED = ["metric", "k", "group"]
@@ -46,11 +50,12 @@ class Results:
         """The tidy frame without provenance: what `results/<paper>/metrics.csv` holds."""
         return self.frame[COLUMNS]
 
-    def reason(self, dataset: str, reading: str, method: str) -> str:
-        """Say why there is no number for a cell."""
-        entry, row = self.paper.datasets.get(dataset), self.paper.methods.get(method)
-        if method and row is None:
+    def reason(self, dataset: str, reading: str, label: str) -> str:
+        """Say why there is no number for a cell of the row `label`."""
+        if label and not self.paper.has_row(label):
             return "not built yet"
+        method = self.paper.row(label)[0] if label else ""
+        entry, row = self.paper.datasets.get(dataset), self.paper.methods.get(method)
         if entry and entry.not_run:
             return entry.not_run
         if not self.config.keeps("datasets", dataset):
@@ -63,34 +68,35 @@ class Results:
         found = (
             why
             for run, why in self.absent.items()
-            if (run.dataset, run.reading, run.method) == (dataset, reading, method)
+            if method and (run.dataset, run.reading) == (dataset, reading) and self._behind(run, label)
         )
-        return next(found, "not prepared" if not method else "no run at hand")
+        if not method:
+            return not_prepared(self.paper, dataset, self.config) or "not prepared"
+        return next(found, "no run at hand")
+
+    def _behind(self, run: Run, label: str) -> bool:
+        return (run.method, run.variant) == variant_of(self.paper, label, run.dataset, run.reading)
 
     def _left_out(self, key: str) -> str:
         return f"left out by {key}={','.join(getattr(self.config, key))}"
 
-    def seeds(self, dataset: str, reading: str, method: str, variant: str = "main") -> list[Run]:
-        """The finished runs of one method, in order of their seeds."""
-        wanted = (dataset, reading, method, variant)
+    def seeds(self, dataset: str, reading: str, label: str) -> list[Run]:
+        """The finished runs of one row, in order of their seeds."""
+        wanted = (dataset, reading, *variant_of(self.paper, label, dataset, reading))
         return sorted(
             (run for run in self.runs if (run.dataset, run.reading, run.method, run.variant) == wanted),
             key=lambda run: run.seed,
         )
 
-    def users(
-        self, dataset: str, reading: str, method: str, metric: str, k: int, variant: str = "main"
-    ) -> pd.DataFrame:
+    def users(self, dataset: str, reading: str, label: str, metric: str, k: int) -> pd.DataFrame:
         """Per-user values [users x seeds] on the selected list, indexed by user; empty without a finished run."""
         column = f"{metric}@{k}"
-        return pd.DataFrame(
-            {run.seed: _users(self._list(run))[column] for run in self.seeds(dataset, reading, method, variant)}
-        )
+        return pd.DataFrame({run.seed: _users(self._list(run))[column] for run in self.seeds(dataset, reading, label)})
 
-    def selects_on_test(self, dataset: str, reading: str, method: str) -> bool:
-        """Say whether the test set chose any of a method's finished runs, so that no p-value may be given."""
+    def selects_on_test(self, dataset: str, reading: str, label: str) -> bool:
+        """Say whether the test set chose any of a row's finished runs, so that no p-value may be given."""
         return any(
-            self.runs[run]["spec"]["training"]["select_on"] == "test" for run in self.seeds(dataset, reading, method)
+            self.runs[run]["spec"]["training"]["select_on"] == "test" for run in self.seeds(dataset, reading, label)
         )
 
     def _list(self, run: Run) -> Path:
@@ -113,6 +119,24 @@ def load_results(paper: Paper, config: Config) -> Results:
             parts.append(_measured(planned.run, record, folder))
     parts = [part for part in parts if len(part)]
     return Results(paper, config, typed(pd.concat(parts, ignore_index=True)) if parts else empty(), runs, absent)
+
+
+def under_labels(paper: Paper, frame: pd.DataFrame, labels: Iterable[str]) -> pd.DataFrame:
+    """The rows of `frame` that stand behind the rows `labels` of a table, `method` the label.
+
+    A run stands behind several labels where they come to the same settings. Statistics of a data set stay as they are.
+    """
+    places = frame.loc[frame["method"] != "", ["dataset", "reading"]].drop_duplicates().to_numpy(object).tolist()
+    keys = ["dataset", "reading", "method", "variant"]
+    names = [
+        (dataset, reading, *variant_of(paper, label, dataset, reading), label)
+        for dataset, reading in places
+        if dataset in paper.datasets and reading in paper.readings
+        for label in labels
+    ]
+    runs = frame.merge(pd.DataFrame(names, columns=[*keys, "label"], dtype=object), on=keys)
+    runs = runs.assign(method=runs["label"]).drop(columns="label")
+    return pd.concat([frame[frame["method"] == ""], runs], ignore_index=True)
 
 
 def cells(frame: pd.DataFrame) -> pd.DataFrame:
@@ -179,7 +203,20 @@ def _statistics(paper: Paper, config: Config) -> pd.DataFrame:
             stats = read_json(path)
             shared = {"dataset": key, "data": stats["status"], "fingerprint": stats["content"]}
             rows += [{**shared, "metric": name, "value": stats[name]} for name in STATISTICS]
+            if paper.groups and path.with_name("train.parquet").exists():
+                names = (*MEASURED, "value")
+                rows += [{**shared, **dict(zip(names, row, strict=True))} for row in _groups(paper, path)]
     return pd.DataFrame(rows, columns=COLUMNS + PROVENANCE)
+
+
+def _groups(paper: Paper, stats: Path) -> list[tuple]:
+    """The share of items and users in each group, and `test_frequency`, an item's mean share of the test set."""
+    data = Prepared.load(stats.parent)
+    trained, test = data.parts("train+valid"), data.parts("test")
+    items = Groups("items", paper.groups["items"], np.bincount(trained[:, 1], minlength=data.n_items))
+    users = Groups("users", paper.groups["users"], np.bincount(trained[:, 0], minlength=data.n_users))
+    tested = shares_of(np.bincount(test[:, 1], minlength=data.n_items))
+    return [*items.shares(), *users.shares(), *items.means("test_frequency", None, tested)]
 
 
 def _measured(run: Run, record: dict[str, Any], folder: Path) -> pd.DataFrame:
@@ -187,6 +224,8 @@ def _measured(run: Run, record: dict[str, Any], folder: Path) -> pd.DataFrame:
     parts = [_read_text(folder / record["selected"]["list"] / "metrics.csv")]
     if (folder / "sweep.csv").exists():
         parts.append(_sweep(folder / "sweep.csv"))
+    if (folder / "groups.csv").exists():
+        parts.append(_read_text(folder / "groups.csv"))
     cost = read_json(folder / "cost.json")
     parts.append(pd.DataFrame({"metric": COSTS, "value": [cost[name] for name in COSTS]}))
     frame = pd.concat(parts, ignore_index=True).reindex(columns=[*MEASURED, "value"])

@@ -16,7 +16,7 @@ from reprise.papers import Paper
 from reprise.reporting import record, wording
 from reprise.reporting.claim_rows import COLUMNS as CLAIM_COLUMNS
 from reprise.reporting.pairs import significance_of
-from reprise.reporting.plots import METADATA, STYLE, draw
+from reprise.reporting.plots import METADATA, STYLE, caption, draw
 from reprise.reporting.printed import printed_claims
 from reprise.reporting.results import COSTS, STATISTICS, Results, cells, load_results, read_tidy
 from reprise.reporting.tables import Sheet, lay_out, table_frame
@@ -99,8 +99,8 @@ def _reasons(rows: pd.DataFrame) -> list[tuple[str, int]]:
 
 def _claims(paper: Paper, folder: Path) -> pd.DataFrame:
     """The claims' verdicts: those of the runs at hand, else those of record, with the claim's text."""
-    files = (folder / "claims.csv", record.recorded_claims(paper.name))
-    local, recorded = (read_tidy(path, CLAIM_COLUMNS) for path in files)
+    local = read_tidy(folder / "claims.csv", CLAIM_COLUMNS)
+    recorded = record.read_judged(record.recorded_claims(paper.name), CLAIM_COLUMNS)
     recorded = recorded[recorded["verdict"] != "not run"].assign(
         reason=recorded["reason"].map(lambda reason: "; ".join(filter(None, ("of record", reason))))
     )
@@ -182,5 +182,7 @@ def _picture(name: str, results: Results, frame: pd.DataFrame) -> Picture:
         figure.savefig(buffer, format="svg", metadata=METADATA["svg"])
         encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
     return Picture(
-        f"{name.replace('figure', 'Figure ')}. {exhibit.title}", exhibit.caption, f"data:image/svg+xml;base64,{encoded}"
+        f"{name.replace('figure', 'Figure ')}. {exhibit.title}",
+        caption(name, results, frame),
+        f"data:image/svg+xml;base64,{encoded}",
     )

@@ -10,7 +10,7 @@ import pandas as pd
 
 from reprise.papers import Exhibit, Paper
 from reprise.reporting.printed import printed_numbers
-from reprise.reporting.results import Results, cells
+from reprise.reporting.results import Results, cells, under_labels
 from reprise.reporting.wording import mean_sd, metric_label, missing, number, ours_decimals, seeds_text
 from reprise.selection import datasets_of
 
@@ -81,14 +81,13 @@ def table_frame(name: str, results: Results, frame: pd.DataFrame, significance: 
     grid = pd.DataFrame(_grid(results, exhibit), columns=keys).astype({"k": "Int64"})
     printed = printed_numbers(paper)
     printed = printed[(printed["table"] == name.removeprefix("table")) & (printed["group"] == "")]
-    ours = cells(frame[frame["group"] == ""])
-    ours = ours[ours["variant"].isin(["main", ""])]
+    ours = cells(under_labels(paper, frame[frame["group"] == ""], (*exhibit.methods, *exhibit.floor)))
     table = grid.merge(printed[[*keys[:-1], "printed", "decimals"]], how="left", on=keys[:-1])
     table = table.merge(
         ours[[*keys, "mean", "sd", "seeds", "data", *(["origin"] if "origin" in ours else [])]], how="left", on=keys
     )
     table = table.merge(_marks(paper, name, significance), how="left", on=keys)
-    table["backbone"] = table["method"].map(lambda method: paper.methods[method].backbone if method else "")
+    table["backbone"] = table["method"].map(lambda label: paper.method(label).backbone if label else "")
     table["best"] = (
         table["mean"].notna()
         & (table["method"] != "")
@@ -123,7 +122,7 @@ def _marks(paper: Paper, name: str, significance: pd.DataFrame) -> pd.DataFrame:
     """Mark a method against the plain backbone of its row: adjusted p below LEVEL and an interval on one side of 0."""
     keys = ["dataset", "method", "metric", "k", "reading"]
     rows = significance[significance["exhibit"] == name].rename(columns={"lhs": "method"})
-    reference = {method: paper.reference.get(row.backbone) for method, row in paper.methods.items()}
+    reference = {label: paper.reference.get(paper.method(label).backbone) for label in rows["method"].unique()}
     rows = rows[(rows["method"].map(reference) == rows["rhs"]) & (rows["p_adjusted"] < LEVEL)]
     mark = np.select([rows["low"] > 0, rows["high"] < 0], [BETTER, WORSE], "")
     return rows.assign(mark=mark)[[*keys, "mark"]]
@@ -151,7 +150,7 @@ def lay_out(name: str, paper: Paper, table: pd.DataFrame) -> Sheet:
         exhibit.title,
         blocks,
         [f"not run: {reason}" if reason[:9] != "of record" else reason for reason in notes],
-        _remarks(table),
+        [*filter(None, [exhibit.caption]), *_remarks(table)],
     )
 
 

@@ -9,9 +9,9 @@ import pandas as pd
 
 from reprise.config import Config
 from reprise.evaluation.significance import kendall
-from reprise.papers import Paper, resolve
+from reprise.papers import Paper, load_paper, resolve
 from reprise.reporting.printed import printed_numbers
-from reprise.reporting.results import STATISTICS, Results, cells
+from reprise.reporting.results import STATISTICS, Results, cells, under_labels
 from reprise.reporting.verdicts import Circumstances, judge_number
 from reprise.reporting.wording import missing
 
@@ -45,9 +45,8 @@ def judged(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         `COLUMNS`, then `decimals`, `data` and `origin`; a number without a run says `not run` and why.
     """
-    ours = cells(frame)
-    ours = ours[ours["variant"].isin(["main", ""])].drop(columns="backbone")
     printed = printed_numbers(results.paper)
+    ours = cells(_printed_rows(results, frame, printed)).drop(columns="backbone")
     parts = []
     for reading in results.paper.readings:
         # A statistic belongs to the data, whatever the reading.
@@ -56,6 +55,10 @@ def judged(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
         rows = [_judged(results, reading, record) for record in merged.to_dict("records")]
         parts.append(pd.DataFrame(rows, columns=[*COLUMNS, "decimals", "data", "origin"]))
     return pd.concat(parts, ignore_index=True)
+
+
+def _printed_rows(results: Results, frame: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
+    return under_labels(results.paper, frame, dict.fromkeys(filter(None, printed["method"])))
 
 
 def _judged(results: Results, reading: str, record: dict) -> dict:
@@ -113,7 +116,8 @@ def remake(paper: str, exhibit: str, config: Config, dataset: str, reading: str,
         # Device and threads are part of what a run is; named only where they are not what everybody gets.
         machine = {key: getattr(config, key) for key in ("device", "threads")}
         named = {key: str(value) for key, value in machine.items() if value != Config.model_fields[key].default}
-        chosen |= {"methods": method, "readings": reading, **named, "seeds": _seeds(config.seeds)}
+        name, _ = load_paper(paper).row(method)
+        chosen |= {"methods": name, "readings": reading, **named, "seeds": _seeds(config.seeds)}
     if config.max_epochs is not None:
         chosen["max_epochs"] = str(config.max_epochs)
     settings = shlex.join(f"{key}={value}" for key, value in chosen.items())
@@ -135,11 +139,10 @@ def _users_error(results: Results, dataset: str, reading: str, method: str, reco
 
 def orders(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
     """Kendall's tau-b between the printed order of the methods and ours, per table, data set, metric and reading."""
-    ours = cells(frame)
-    ours = ours[ours["variant"] == "main"]
-    values = {tuple(map(str, key)): one for *key, one in ours[["reading", *SLOT, "values"]].to_numpy(object).tolist()}
     printed = printed_numbers(results.paper)
     printed = printed[printed["method"] != ""]
+    ours = cells(_printed_rows(results, frame, printed))
+    values = {tuple(map(str, key)): one for *key, one in ours[["reading", *SLOT, "values"]].to_numpy(object).tolist()}
     rows = []
     for (table, dataset, metric, k, group), part in printed.groupby(
         ["table", "dataset", "metric", "k", "group"], sort=False, dropna=False

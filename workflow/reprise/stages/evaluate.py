@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from reprise.config import Config
+from reprise.evaluation.measuring import write_groups
 from reprise.stages.run import arguments, named_run
 from reprise.training.execution import executing
 from reprise.training.store import locked
@@ -18,3 +19,4 @@ def main(args: argparse.Namespace, config: Config) -> None:
     with executing(named_run(args), config) as execution:
         with locked(execution.entry):
             execution.complete()
+            write_groups(execution)

@@ -1,0 +1,202 @@
+"""Means over groups of items and users: by hand, by brute force, on the paper's own data, in claims and figures."""
+
+from __future__ import annotations
+
+import fake_runs
+import numpy as np
+import pandas as pd
+import pytest
+from known_results import Known, claim
+from reprise.errors import RepriseError
+from reprise.evaluation.groups import FEWEST_USERS, Groups, group_names, item_recall, shares_of
+from reprise.evaluation.measuring import write_groups
+from reprise.papers import Run, load_paper
+from reprise.reporting.answers import Answers
+from reprise.reporting.claim_rows import judged_claims
+from reprise.reporting.judging import judge_claim
+from reprise.reporting.lookup import Cell, Missing
+from reprise.reporting.plots import caption, draw
+from reprise.reporting.printed import printed_claims, restated
+from reprise.reporting.record import recordable
+from reprise.reporting.results import load_results
+from reprise.training.execution import Execution
+from safetensors.numpy import load_file
+
+PAPER = load_paper(fake_runs.PAPER)
+FIGURES = ("figure1", "figure8", "figure9", "figure10", "figure11")
+
+
+def test_an_edge_belongs_to_the_group_below_it():
+    groups = Groups("items", [10, 50], np.array([0, 10, 11, 50, 51, 900]))
+    assert groups.names == ["items<=10", "items11-50", "items>50"]
+    assert list(groups.sizes) == [2, 2, 2]
+
+
+def test_a_user_without_training_rows_stands_in_no_group():
+    assert list(Groups("users", [5, 7], np.array([0, 1, 5, 6, 8])).sizes) == [2, 1, 1]
+
+
+def test_means_leave_out_nothing_but_nan_and_groups_of_few_users():
+    counts, values = np.array([1, 2, 20, 30]), np.array([0.5, np.nan, 0.2, 0.4])
+    assert Groups("items", [10], counts).means("m", 20, values) == [
+        ("m", 20, "items<=10", 0.5),
+        ("m", 20, "items>10", pytest.approx(0.3)),
+    ]
+    many = np.r_[np.full(FEWEST_USERS, 1), np.full(FEWEST_USERS - 1, 20)]
+    assert [row[2] for row in Groups("users", [10], many).means("m", None, np.ones(len(many)))] == ["users<=10"]
+
+
+def test_item_recall_by_hand():
+    # Item 0: users 0 and 1 sought it, user 0 has it. Item 1: user 2 sought it, only user 0 has it. Item 2: not sought.
+    lists = pd.DataFrame({"user": [0, 0, 1], "item": [0, 1, 2]})
+    found = item_recall(lists, np.array([[0, 0], [1, 0], [2, 1]]), 3)
+    np.testing.assert_array_equal(found, [0.5, 0.0, np.nan])
+
+
+def test_group_means_equal_a_loop_over_everything():
+    rng = np.random.default_rng(0)
+    n_users, n_items, edges = 40, 25, [3, 6]
+    test = np.argwhere(rng.random((n_users, n_items)) < 0.1)
+    places = [(u, i) for u in range(n_users) for i in rng.permutation(n_items)[:4]]
+    lists = pd.DataFrame(places, columns=["user", "item"])
+    counts = rng.integers(0, 10, n_items)
+    groups = Groups("items", edges, counts)
+    recall = groups.means("item_recall", 4, item_recall(lists, test, n_items))
+    frequency = groups.means("frequency", 4, shares_of(np.bincount(lists["item"], minlength=n_items)))
+    shown = set(map(tuple, lists.to_numpy()))
+    for group, (name, low, high) in enumerate([("items<=3", 0, 3), ("items4-6", 4, 6), ("items>6", 7, 99)]):
+        members = [item for item in range(n_items) if low <= counts[item] <= high]
+        sought = {item: [u for u, i in test if i == item] for item in members}
+        rates = [np.mean([(u, item) in shown for u in users]) for item, users in sought.items() if users]
+        assert recall[group][2:] == (name, pytest.approx(np.mean(rates)))
+        places = [sum(i == item for _, i in shown) / len(lists) for item in members]
+        assert frequency[group][2:] == (name, pytest.approx(np.mean(places)))
+    assert sum(row[3] * size for row, size in zip(frequency, groups.sizes, strict=True)) == pytest.approx(1)
+
+
+def test_adressas_groups_are_those_of_the_paper(request):
+    folder = request.config.rootpath / "resources/canonical/macr-adressa"
+    if not (folder / "interactions.parquet").exists():
+        pytest.skip("Adressa is not at hand: snakemake macr_table1")
+    frame = pd.read_parquet(folder / "interactions.parquet").query("part == 'train'")
+    items, users = (Groups(f"{kind}s", PAPER.groups[f"{kind}s"], np.bincount(frame[kind])) for kind in ("item", "user"))
+    assert list(items.sizes) == [370, 223, 32, 16, 42, 61]
+    assert list(users.sizes) == [3450, 4019, 3127, 1969, 613, 306]
+
+
+# Claims: figures by hand, seeds half a thousandth apart.
+
+
+def means(*values: float, seeds: int = 3) -> pd.DataFrame:
+    names = group_names("items", [10, 50])
+    rows = [[value + seed * 5e-4 for seed in range(seeds)] for value in values]
+    return pd.DataFrame(rows, index=names[: len(values)])
+
+
+def judged_on(grouped, **row) -> tuple[str, float]:
+    verdict = judge_claim(claim(**row), Known({("d", "A", "hr"): 0.1}, grouped=grouped))
+    return verdict.verdict, verdict.effect
+
+
+def test_a_comparison_holds_in_every_group_that_it_names():
+    grouped = {"A": means(0.1, 0.2, 0.5), "B": means(0.1, 0.3, 0.4)}
+    assert judged_on(grouped, group="items>50") == ("holds", pytest.approx(0.1))
+    assert judged_on(grouped, group="items<=10")[0] == "undecided"
+    assert judged_on(grouped, group="items>50; items11-50") == ("contradicted", pytest.approx(-0.1))
+    assert judged_on(grouped, kind="worse_than", group="items11-50")[0] == "holds"
+    assert judged_on(grouped, group="items51-60")[0] == "not run"
+
+
+def test_the_test_set_has_one_exact_number():
+    grouped = {"A": means(0.1, 0.2, 0.5), "the test set": means(0.15, 0.15, 0.15, seeds=1)}
+    assert judged_on(grouped, rhs="the test set", group="items>50") == ("holds", pytest.approx(0.3505))
+    assert judged_on(grouped, rhs="the test set", group="items<=10")[0] == "contradicted"
+
+
+def test_a_gain_is_compared_with_the_gain_in_every_other_group():
+    grouped = {"A": means(0.2, 0.4, 0.7), "B": means(0.1, 0.3, 0.4)}  # gains .1, .1 and .3
+    assert judged_on(grouped, lhs="A - B in items>50", rhs="other groups") == ("holds", pytest.approx(0.2))
+    assert judged_on(grouped, lhs="A - B in items<=10", rhs="other groups")[0] == "contradicted"
+
+
+def test_a_trend_allows_ties_and_names_the_groups_where_it_turns():
+    assert judged_on({"A": means(0.1, 0.1, 0.5)}, kind="monotone", rhs="increasing")[0] == "holds"
+    falls = judge_claim(
+        claim(kind="monotone", rhs="increasing"), Known({("d", "A", "hr"): 0}, grouped={"A": means(0.1, 0.5, 0.3)})
+    )
+    assert (falls.verdict, falls.reason) == ("contradicted", "turns back from items11-50 to items>50")
+
+
+# From runs to the paper's claims and figures.
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return load_results(PAPER, fake_runs.make(tmp_path_factory.mktemp("tree")))
+
+
+def test_every_claim_of_the_figures_is_judged(results):
+    claims = judged_claims(results).set_index(["id", "reading"])["verdict"]
+    wanted = claims[[(f"C{n}", reading) for n in range(363, 376) for reading in PAPER.readings]]
+    assert not (wanted == "not run").any()
+    assert (claims["C364", "sound"], claims["C365", "sound"]) == ("holds", "holds")  # the slope is half of MF's
+    assert (claims["C372", "sound"], claims["C373", "sound"]) == ("contradicted", "holds")  # falls, rises
+
+
+def test_a_restated_claim_must_exist():
+    odd = PAPER.model_copy(update={"restated": {"C999": {"lhs": "MF"}}})
+    with pytest.raises(RepriseError, match="C999"):
+        restated(odd, printed_claims(PAPER))
+
+
+def test_what_was_not_measured_says_so(results):
+    with pytest.raises(Missing, match="no user_gate over groups was measured of MF"):
+        Answers(results, "sound").groups(Cell("adressa", "MF", "user_gate", 20))
+
+
+def test_groups_go_on_record_without_the_runs(results):
+    recorded = recordable(results)
+    assert {"frequency", "item_recall", "item_gate", "user_gate"} <= set(recorded["metric"])
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_plots_every_group_in_order(results, name):
+    figure, plotted = draw(name, results, results.frame)
+    exhibit = PAPER.figures[name]
+    assert len(plotted) == len(exhibit.methods) * len(PAPER.readings) * 6
+    lines = [one for axes in figure.axes for one in axes.get_lines() if len(one.get_xdata()) == 6]
+    assert len(lines) >= len(exhibit.methods) * len(PAPER.readings)
+    assert all(list(one.get_xdata()) == [0, 1, 2, 3, 4, 5] for one in lines)
+
+
+def test_the_caption_says_what_was_found(results):
+    assert "MACR_MF, Adressa, sound: falls (0.902, 0.802," in caption("figure10", results, results.frame)
+    assert "MACR_MF, Adressa, sound: rises" in caption("figure11", results, results.frame)
+
+
+def test_a_real_run_measured_again_by_hand(request, tmp_path):
+    found = sorted((request.config.rootpath / "results").glob("macr/*/runs/MACR_MF/printed/seed1/run.json"))
+    if not found:
+        pytest.skip("no finished run of MACR_MF at hand: snakemake macr_figure10")
+    run = Run.named(PAPER, found[0].parts[-6], "MACR_MF", "printed", 1)
+    execution = Execution(run, fake_runs.make_config({"results": str(request.config.rootpath / "results")}), "cpu")
+    execution.folder = tmp_path
+    for path in found[0].parent.iterdir():
+        if path.name != "groups.csv":
+            (tmp_path / path.name).symlink_to(path)
+    write_groups(execution)
+    measured = pd.read_csv(tmp_path / "groups.csv").set_index(["metric", "group"])["value"]
+
+    (lists,) = tmp_path.glob("test-*")
+    model = load_file(lists / "model.safetensors")
+    trained = pd.DataFrame(execution.data.parts("train+valid"), columns=["user", "item"])
+    gate = 1 / (1 + np.exp(-(model["model.user"] @ model["user_head"])[:, 0]))
+    active = trained["user"].value_counts()
+    assert measured["user_gate", "users<=5"] == pytest.approx(gate[active.index[active <= 5]].mean(), abs=1e-6)
+    assert measured["user_gate", "users>20"] == pytest.approx(gate[active.index[active > 20]].mean(), abs=1e-6)
+    popular = trained["item"].value_counts().loc[lambda counts: counts > 500].index
+    top = pd.read_parquet(lists / "topk.parquet").query("rank <= 20")
+    share = top["item"].isin(popular).mean() / len(popular)
+    assert measured["test_user_frequency", "items>500"] == pytest.approx(share)
+    # All users' lists hold the test users' lists among them, so the two are near.
+    assert measured["frequency", "items>500"] == pytest.approx(share, rel=0.2)

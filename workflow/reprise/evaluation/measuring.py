@@ -1,0 +1,81 @@
+"""A finished run measured over groups of items and users, from its lists and its model.
+
+No run's fingerprint covers this file: a figure's numbers may change without a run being trained again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from reprise.evaluation.groups import COLUMNS, Groups, item_recall, shares_of
+from reprise.files import read_json, replacing
+from reprise.papers import load_paper
+from reprise.training.execution import Execution
+
+
+def write_groups(execution: Execution) -> None:
+    """Write `groups.csv` (metric, k, group, value) beside `run.json`; without rows where the paper has no groups."""
+    rows = measure(execution) if load_paper(execution.run.paper).groups else []
+    with replacing(execution.folder / "groups.csv") as beside:
+        pd.DataFrame(rows, columns=COLUMNS).astype({"k": "Int64"}).to_csv(beside, index=False)
+
+
+def measure(execution: Execution) -> list[tuple]:
+    """Every group's means: `frequency` (an item's share of all places on the lists of all users with a training row),
+    `test_user_frequency` (on those of the test users), `item_recall`, and of a method with gates `item_gate` and
+    `user_gate`, with `_ego` from the tables' own rows where those that score are propagated."""
+    torch = execution.torch()
+    from reprise.data.interactions import Interactions
+    from reprise.evaluation.ranking import Ranking
+    from reprise.training import checkpoint
+    from reprise.training.build import build
+
+    data, spec = execution.data, execution.spec
+    edges, selected = load_paper(execution.run.paper).groups, read_json(execution.folder / "run.json")["selected"]
+    k, folder = max(spec["training"]["ks"]), execution.folder / selected["list"]
+    trained = data.parts("train+valid")
+    items = Groups("items", edges["items"], np.bincount(trained[:, 1], minlength=data.n_items))
+    users = Groups("users", edges["users"], np.bincount(trained[:, 0], minlength=data.n_users))
+
+    top = pd.read_parquet(folder / "topk.parquet")
+    top = top[top["rank"] <= k]
+    rows = items.means("item_recall", k, item_recall(top, data.parts("test"), data.n_items))
+    listed = np.bincount(top["item"].to_numpy("int64"), minlength=data.n_items)
+    rows += items.means("test_user_frequency", k, shares_of(listed))
+
+    part = "train+valid" if spec["training"]["refit"] else spec["training"]["fit_on"]
+    fitted = Interactions.of(data.parts(part), data.n_users, data.n_items, execution.device)
+    method = build(spec, fitted, execution.run.seed, "refit" if spec["training"]["refit"] else "search")
+    weights, _ = checkpoint.load(folder / "model.safetensors")
+    method.load_state_dict({name: tensor.to(execution.device) for name, tensor in weights.items()})
+    with torch.no_grad():
+        everyone = Ranking(trained, trained, data.n_users, data.n_items, execution.device)
+        times = torch.zeros(data.n_items, dtype=torch.int64, device=execution.device)
+        for _, _, lists, _ in everyone.lists(method, [selected["setting"]], k):
+            times += torch.bincount(lists[lists >= 0], minlength=data.n_items)
+        rows += items.means("frequency", k, shares_of(times.cpu().numpy()))
+        for name, gates in _gates(method, everyone.users.device, data.n_users).items():
+            groups = items if name.startswith("item") else users
+            rows += groups.means(name, None, gates.double().cpu().numpy())
+    return rows
+
+
+def _gates(method, device, n_users: int) -> dict:
+    """Gates of a method that has heads, by metric: s(y_i) of every item [n_items], s(y_u) of every user [n_users].
+
+    A branch that the run leaves out has no gate: its head was never trained.
+    """
+    import torch
+
+    if not hasattr(method, "item_head"):
+        return {}
+    shown = method.model.represent(torch.arange(n_users, device=device))
+    rows = {"item_gate": (shown.item, method.item_head), "user_gate": (shown.user, method.user_head)}
+    if shown.item is not method.model.item:
+        rows["item_gate_ego"] = (method.model.item, method.item_head)
+        rows["user_gate_ego"] = (shown.learned_user, method.user_head)
+    trained = {"item": method.options.item_branch, "user": method.options.user_branch}
+    return {
+        name: (row @ head).squeeze(1).sigmoid() for name, (row, head) in rows.items() if trained[name.partition("_")[0]]
+    }
