@@ -99,6 +99,13 @@ def test_a_demo_runs_the_small_world_through_every_rule(copy):
     assert set(jobs) - {"all", "total"} == rules - {"regression"}
 
 
+@pytest.mark.parametrize(("limit", "device"), [([], "cpu"), (["--resources", "gpu=1"], "cuda")])
+def test_snakemake_itself_hands_runs_the_device_there_is(copy, limit, device):
+    """No GPU is visible here; a limit that is given stands for a cluster's."""
+    said = snakemake(copy, "-n", "macr_figure7", *limit, "--config", "seeds=[7]").stdout
+    assert said.count(f"--config device={device} --log") == 4, "MACR_MF and MACR_LightGCN in two readings"
+
+
 def test_one_figure_plans_its_own_runs_and_still_ends_with_the_scorecard(copy):
     jobs = planned(copy, "macr_figure7", "--config", "seeds=[7]")
     assert jobs["run"] == 2 * 2  # MACR_MF and MACR_LightGCN in two readings

@@ -69,7 +69,8 @@ class Dag:
         self.targets = Targets(self.papers, self.results)
         self._workflow = workflow
         # A limit that a profile or the command line sets wins: a cluster's head node has no GPU of its own.
-        gpus = workflow.global_resources.setdefault("gpu", len(visible_gpus()))
+        limit = workflow.global_resources.setdefault("gpu", len(visible_gpus()))
+        gpus = getattr(limit, "value", limit)  # Snakemake wraps it, and the wrapper of 0 is true
         self.device = "cpu" if self.config.device == "cpu" or (self.config.device == "auto" and not gpus) else "cuda"
 
     # Names and places
