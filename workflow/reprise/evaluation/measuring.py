@@ -26,14 +26,11 @@ def measure(execution: Execution) -> list[tuple]:
     `test_user_frequency` (on those of the test users), `item_recall`, and of a method with gates `item_gate` and
     `user_gate`, with `_ego` from the tables' own rows where those that score are propagated."""
     torch = execution.torch()
-    from reprise.data.interactions import Interactions
     from reprise.evaluation.ranking import Ranking
-    from reprise.training import checkpoint
-    from reprise.training.build import build
 
-    data, spec = execution.data, execution.spec
+    data = execution.data
     edges, selected = load_paper(execution.run.paper).groups, read_json(execution.folder / "run.json")["selected"]
-    k, folder = max(spec["training"]["ks"]), execution.folder / selected["list"]
+    k, folder = max(execution.spec["training"]["ks"]), execution.folder / selected["list"]
     trained = data.parts("train+valid")
     items = Groups("items", edges["items"], np.bincount(trained[:, 1], minlength=data.n_items))
     users = Groups("users", edges["users"], np.bincount(trained[:, 0], minlength=data.n_users))
@@ -44,11 +41,7 @@ def measure(execution: Execution) -> list[tuple]:
     listed = np.bincount(top["item"].to_numpy("int64"), minlength=data.n_items)
     rows += items.means("test_user_frequency", k, shares_of(listed))
 
-    part = "train+valid" if spec["training"]["refit"] else spec["training"]["fit_on"]
-    fitted = Interactions.of(data.parts(part), data.n_users, data.n_items, execution.device)
-    method = build(spec, fitted, execution.run.seed, "refit" if spec["training"]["refit"] else "search")
-    weights, _ = checkpoint.load(folder / "model.safetensors")
-    method.load_state_dict({name: tensor.to(execution.device) for name, tensor in weights.items()})
+    method = execution.trained(folder, "test")
     with torch.no_grad():
         everyone = Ranking(trained, trained, data.n_users, data.n_items, execution.device)
         times = torch.zeros(data.n_items, dtype=torch.int64, device=execution.device)

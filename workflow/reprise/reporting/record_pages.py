@@ -31,8 +31,6 @@ def write_pages() -> None:
     write_text(record.RECORD / "scorecard.html", pages.html(sections, study(config)))
 
 
-
-
 def _shown(paper: Paper) -> list[str]:
     """The paper's own data sets, and those stand-ins, which need to be named, that have a run on record."""
     ran = set(record.read_runs(paper.name)["dataset"])

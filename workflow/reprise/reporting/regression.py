@@ -18,6 +18,7 @@ COLUMNS = [*RUN, *MEASURED, "record", "now", "difference", "tolerance", "status"
 
 FEW_USERS = 0.005  # of the five hundred of the small world, three
 
+
 def recorded(paper: Paper, config: Config) -> pd.DataFrame:
     """The record rows to check, newest fingerprint of each cell; `why` is not empty for those that are skipped."""
     rows = newest(read_runs(paper.name))

@@ -84,28 +84,34 @@ class Execution:
             if name:
                 yield self.entry / name, split
 
+    def trained(self, folder: Path, split: str) -> Any:
+        """The method whose weights lie in a list's `folder`, on the rows that the list of `split` learned from."""
+        self.torch()
+        from reprise.data.interactions import Interactions
+        from reprise.training import checkpoint
+        from reprise.training.build import build
+
+        training = self.spec["training"]
+        refitted = split == "test" and training["refit"]
+        part = "train+valid" if refitted else training["fit_on"]
+        fitted = Interactions.of(self.data.parts(part), self.data.n_users, self.data.n_items, self.device)
+        method = build(self.spec, fitted, self.run.seed, "refit" if refitted else "search")
+        weights, _ = checkpoint.load(folder / "model.safetensors")
+        method.load_state_dict({name: tensor.to(self.device) for name, tensor in weights.items()})
+        return method
+
     def recommend(self) -> None:
         """Rank every list with its model."""
         self.torch()
-        from reprise.data.interactions import Interactions
         from reprise.evaluation.lists import recommend
-        from reprise.training import checkpoint
-        from reprise.training.build import build
         from reprise.training.run import ranking_of
 
-        training = self.spec["training"]
         for folder, split in self._lists():
             if (folder / "topk.parquet").exists():
                 continue
-            refitted = split == "test" and training["refit"]
-            part = "train+valid" if refitted else training["fit_on"]
-            fitted = Interactions.of(self.data.parts(part), self.data.n_users, self.data.n_items, self.device)
-            method = build(self.spec, fitted, self.run.seed, "refit" if refitted else "search")
-            method.load_state_dict(
-                {name: t.to(self.device) for name, t in checkpoint.load(folder / "model.safetensors")[0].items()}
-            )
             ranking = ranking_of(self.data, split, self.device)
-            recommend(folder, method, ranking, self._selected()["setting"], max(training["ks"]))
+            setting, k = self._selected()["setting"], max(self.spec["training"]["ks"])
+            recommend(folder, self.trained(folder, split), ranking, setting, k)
 
     def evaluate(self) -> None:
         """Compute every list's metrics, per user first."""
