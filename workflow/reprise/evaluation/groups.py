@@ -5,10 +5,12 @@ Only means over a group leave this file, never a user's list.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+
+from reprise.data.prepared import Prepared
 
 COLUMNS = ["metric", "k", "group", "value"]
 FEWEST_USERS = 5  # a mean over fewer says too much of each
@@ -66,6 +68,13 @@ class Groups:
         sizes = self.sizes
         rows = zip(self.names, sizes / sizes.sum(), strict=True)
         return [(f"{self.kind.removesuffix('s')}_share", None, name, share) for name, share in rows]
+
+
+def groups_of(data: Prepared, edges: Mapping[str, Sequence[int]]) -> tuple[Groups, Groups]:
+    """The groups of items and those of users, by their rows in train and validation together."""
+    rows = data.parts("train+valid")
+    items = Groups("items", edges["items"], np.bincount(rows[:, 1], minlength=data.n_items))
+    return items, Groups("users", edges["users"], np.bincount(rows[:, 0], minlength=data.n_users))
 
 
 def shares_of(counts: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from reprise.evaluation.groups import COLUMNS, Groups, item_recall, shares_of
+from reprise.evaluation.groups import COLUMNS, groups_of, item_recall, shares_of
 from reprise.files import read_json, replacing
 from reprise.papers import load_paper
 from reprise.training.execution import Execution
@@ -32,8 +32,7 @@ def measure(execution: Execution) -> list[tuple]:
     edges, selected = load_paper(execution.run.paper).groups, read_json(execution.folder / "run.json")["selected"]
     k, folder = max(execution.spec["training"]["ks"]), execution.folder / selected["list"]
     trained = data.parts("train+valid")
-    items = Groups("items", edges["items"], np.bincount(trained[:, 1], minlength=data.n_items))
-    users = Groups("users", edges["users"], np.bincount(trained[:, 0], minlength=data.n_users))
+    items, users = groups_of(data, edges)
 
     top = pd.read_parquet(folder / "topk.parquet")
     top = top[top["rank"] <= k]

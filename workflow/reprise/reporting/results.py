@@ -14,7 +14,7 @@ import pandas as pd
 from reprise.config import Config
 from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
-from reprise.evaluation.groups import Groups, shares_of
+from reprise.evaluation.groups import groups_of, shares_of
 from reprise.files import read_json, replacing
 from reprise.papers import Paper, Run, variant_of
 from reprise.selection import not_prepared, plan
@@ -212,10 +212,8 @@ def _statistics(paper: Paper, config: Config) -> pd.DataFrame:
 def _groups(paper: Paper, stats: Path) -> list[tuple]:
     """The share of items and users in each group, and `test_frequency`, an item's mean share of the test set."""
     data = Prepared.load(stats.parent)
-    trained, test = data.parts("train+valid"), data.parts("test")
-    items = Groups("items", paper.groups["items"], np.bincount(trained[:, 1], minlength=data.n_items))
-    users = Groups("users", paper.groups["users"], np.bincount(trained[:, 0], minlength=data.n_users))
-    tested = shares_of(np.bincount(test[:, 1], minlength=data.n_items))
+    items, users = groups_of(data, paper.groups)
+    tested = shares_of(np.bincount(data.parts("test")[:, 1], minlength=data.n_items))
     return [*items.shares(), *users.shares(), *items.means("test_frequency", None, tested)]
 
 
