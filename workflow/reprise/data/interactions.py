@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from reprise.data.features import Lists
+
 
 @dataclass(frozen=True)
 class Interactions:
-    """Pairs sorted by user, then item.
+    """Pairs sorted by user, then by item, or in order of time where the data have one.
 
     Attributes
     ----------
@@ -19,17 +22,26 @@ class Interactions:
         The items, user after user. A pair that is repeated in the data is repeated here.
     offsets : Tensor [n_users + 1] int64
         `items[offsets[u]:offsets[u + 1]]` are the items of user u.
+    features : Mapping of str to Lists
+        What is known of the items, by name; each holds n_items lists.
     """
 
     n_users: int
     n_items: int
     items: Tensor
     offsets: Tensor
+    features: Mapping[str, Lists] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, pairs: np.ndarray, n_users: int, n_items: int, device: torch.device | str = "cpu") -> Interactions:
-        """Sort `pairs` [N, 2] (user, item) and lay them on `device`."""
-        pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))].astype(np.int64)
+    def of(
+        cls, pairs: np.ndarray, n_users: int, n_items: int, device: torch.device | str = "cpu", ordered: bool = False
+    ) -> Interactions:
+        """Sort `pairs` [N, 2] (user, item) and lay them on `device`.
+
+        `ordered`: they stand in order of time, at least within each user, and stay so.
+        """
+        keys = pairs[:, :1] if ordered else pairs[:, ::-1]
+        pairs = pairs[np.lexsort(keys.T)].astype(np.int64)
         offsets = np.searchsorted(pairs[:, 0], np.arange(n_users + 1))
         return cls(
             n_users, n_items, torch.from_numpy(pairs[:, 1].copy()).to(device), torch.from_numpy(offsets).to(device)

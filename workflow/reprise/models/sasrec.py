@@ -1,0 +1,50 @@
+"""SASRec: a causal Transformer over the items of a window."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from reprise.data.interactions import Interactions
+from reprise.data.windows import Windows
+from reprise.models import take
+from reprise.models.sequential import SequenceModel, embedding
+from reprise.models.sequential.transformer import DEVIATION, Encoder
+from reprise.settings import Field, Settings
+
+
+class Options(Settings):
+    """Settings of SASRec."""
+
+    dim: int = Field(ge=1, description="D, length of a row")
+    window: int = Field(ge=1, description="L, items of a history that are read")
+    layers: int = Field(ge=1)
+    heads: int = Field(ge=1)
+    inner: int = Field(ge=1, description="width of the feed-forward layers")
+    dropout: float = Field(ge=0, lt=1, description="on the input and after each part of a block")
+    attention_dropout: float = Field(ge=0, lt=1, description="on the weights of attention")
+
+
+class Model(SequenceModel):
+    """h_t = Transformer(item rows + position rows)_t; the input table is the output table."""
+
+    source = "Kang and McAuley: SASRec (ICDM 2018), as S3-Rec's repository and RecBole have it"
+    causal = True
+
+    def __init__(self, options: Options, interactions: Interactions, generator: torch.Generator):
+        super().__init__(interactions, options.window)
+        device = interactions.items.device
+        self.item = embedding(self.n_items + 1, options.dim, DEVIATION, generator, device)
+        self.position = embedding(options.window, options.dim, DEVIATION, generator, device)
+        self.encoder = Encoder(
+            options.dim, options.layers, options.heads, options.inner, options.dropout, options.attention_dropout,
+            generator, device,
+        )
+
+    def states(self, windows: Windows) -> Tensor:
+        """[B, L, D]."""
+        return self.encoder(take(self.item, windows.items) + self.position[: windows.items.shape[1]])
+
+    def output(self) -> tuple[Tensor, Tensor | None]:
+        """The input table without its padding row."""
+        return self.item[: self.n_items], None

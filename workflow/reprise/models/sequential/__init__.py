@@ -1,0 +1,65 @@
+"""What models of sequences share: they read a window of a user's history and score what comes next.
+
+Dropout and the layers of PyTorch draw from the global generator; the trainer seeds it anew before every step from the
+run's one seed, so nothing is drawn that a resumed run would not draw again.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from reprise.data.interactions import Interactions
+from reprise.data.windows import Windows, latest
+from reprise.models import ScoringModel
+
+
+class SequenceModel(ScoringModel):
+    """A model whose score of an item is <h, q_i> + b_i, h [D] its summary of the window and q the output table.
+
+    Item ids run from 0; the padding id is `n_items`, so an input table has n_items + 1 rows.
+
+    Attributes
+    ----------
+    window : int
+        L, how many items of a history it reads at most.
+    causal : bool
+        Whether `states` gives every position a summary of the items up to it, and of nothing later. Then one pass over
+        a window trains every position in it.
+    """
+
+    trainable = True
+    causal = False
+
+    def __init__(self, interactions: Interactions, window: int):
+        super().__init__()
+        self.n_users, self.n_items, self.window = interactions.n_users, interactions.n_items, window
+
+    @property
+    def padding(self) -> int:
+        """The id behind the end of a window."""
+        return self.n_items
+
+    def states(self, windows: Windows) -> Tensor:
+        """A summary after each position, [B, L, D]; only of causal models, and only real positions mean anything."""
+        raise RuntimeError(f"{type(self).__module__} defines no states")
+
+    def last(self, windows: Windows) -> Tensor:
+        """The summary of whole windows, [B, D]."""
+        rows = torch.arange(len(windows.lengths), device=windows.lengths.device)
+        return self.states(windows)[rows, windows.lengths.clamp(min=1) - 1]
+
+    def output(self) -> tuple[Tensor, Tensor | None]:
+        """The output table [n_items, D] and its bias [n_items], or None."""
+        raise RuntimeError(f"{type(self).__module__} defines no output")
+
+    def scores(self, users: Tensor, history: Interactions) -> Tensor:
+        """Score every item for `users` [B] after their `history`, [B, n_items]."""
+        summary = self.last(latest(history, users, self.window))
+        table, bias = self.output()
+        return summary @ table.T if bias is None else torch.addmm(bias, summary, table.T)
+
+
+def embedding(rows: int, dim: int, deviation: float, generator: torch.Generator, device: torch.device) -> nn.Parameter:
+    """A table [rows, dim] drawn from N(0, deviation^2), the same on every kind of device."""
+    return nn.Parameter(torch.empty(rows, dim).normal_(0, deviation, generator=generator).to(device))

@@ -1,0 +1,79 @@
+"""The Transformer block of S3-Rec's and RecBole's SASRec: post-norm, with dropout after each of its two parts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from reprise.data.windows import Windows
+
+EPSILON = 1e-12  # of every LayerNorm
+DEVIATION = 0.02  # of the initial weights
+
+
+class Block(nn.Module):
+    """a = LN(x + Drop(W_o Attn(x))), y = LN(a + Drop(W_2 GELU(W_1 a))).
+
+    Attn is softmax(Q K' / sqrt(D / heads)) V by head, with dropout on its weights.
+    """
+
+    def __init__(self, dim: int, heads: int, inner: int, dropout: float, attention_dropout: float):
+        super().__init__()
+        self.heads, self.attention_dropout = heads, attention_dropout
+        self.inputs, self.outputs = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.widen, self.narrow = nn.Linear(dim, inner), nn.Linear(inner, dim)
+        self.attended, self.mixed = nn.LayerNorm(dim, EPSILON), nn.LayerNorm(dim, EPSILON)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, rows: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+        """Rows [B, L, D] to rows [B, L, D]; `mask` [B, 1, L, L] bool is true where a query (row) may see a key."""
+        batch, length, dim = rows.shape
+        query, key, value = (
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.inputs(rows).chunk(3, dim=-1)
+        )
+        attended = nn.functional.scaled_dot_product_attention(
+            query, key, value, mask, dropout_p=self.attention_dropout if self.training else 0.0, is_causal=causal
+        )
+        attended = attended.transpose(1, 2).reshape(batch, length, dim)
+        rows = self.attended(rows + self.dropout(self.outputs(attended)))
+        return self.mixed(rows + self.dropout(self.narrow(nn.functional.gelu(self.widen(rows)))))
+
+
+class Encoder(nn.Module):
+    """Several blocks over Drop(LN(rows))."""
+
+    def __init__(
+        self, dim: int, layers: int, heads: int, inner: int, dropout: float, attention_dropout: float,
+        generator: torch.Generator, device: torch.device,
+    ):
+        super().__init__()
+        self.norm, self.dropout = nn.LayerNorm(dim, EPSILON), nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(Block(dim, heads, inner, dropout, attention_dropout) for _ in range(layers))
+        normal(self, generator)
+        self.to(device)
+
+    def forward(self, rows: Tensor, mask: Tensor | None = None, causal: bool = True) -> Tensor:
+        """Encode rows [B, L, D].
+
+        Windows stand at the left, so under a causal mask a real position never sees padding; without it (`causal`
+        false) `mask` has to hide the padding.
+        """
+        rows = self.dropout(self.norm(rows))
+        for block in self.blocks:
+            rows = block(rows, mask, causal)
+        return rows
+
+
+def seen(windows: Windows) -> Tensor:
+    """The mask [B, 1, 1, L] of attention in both directions: every real position; the first one always."""
+    column = torch.arange(windows.items.shape[1], device=windows.lengths.device)
+    return (column < windows.lengths.clamp(min=1)[:, None])[:, None, None, :]
+
+
+def normal(module: nn.Module, generator: torch.Generator) -> None:
+    """Draw the weights of linear layers from N(0, 0.02^2), on the CPU; biases 0, LayerNorm 1 and 0."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            with torch.no_grad():
+                part.weight.normal_(0, DEVIATION, generator=generator)
+                part.bias.zero_()
