@@ -36,6 +36,7 @@ def specs():
 
 
 SPECS = specs()
+product = pytest.mark.parametrize("whole", [set(), {"cpu"}], ids=["of-a-batch", "of-all-users"])
 each = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())
 
 
@@ -163,7 +164,9 @@ def test_lightgcn_equals_propagation_with_the_whole_adjacency_matrix(data, monke
             )
 
 
-def test_lightgcn_with_loops_equals_propagation_with_the_whole_matrix(data):
+@product
+def test_lightgcn_with_loops_equals_propagation_with_the_whole_matrix(data, monkeypatch, whole):
+    monkeypatch.setattr(lightgcn, "WHOLE_PRODUCT", whole)
     for layers in (1, 2, 3):
         options = lightgcn_loops.Options(dim=8, layers=layers, dropout=0.2)
         model = lightgcn_loops.Model(options, data, torch.Generator().manual_seed(0))

@@ -60,7 +60,7 @@ def trained(tmp_path_factory):
         selected = train(folder, data, spec, seed, "cpu", method)
         built, _ = Job(folder, data, spec, seed, "cpu", method).build("search", "train+valid")
         built.load_state_dict(checkpoint.load(folder / selected["list"] / "model.safetensors")[0])
-        ranking, setting = ranking_of(data, "test", "cpu"), [selected["setting"]]
+        ranking, setting = ranking_of(data, "test", "cpu", "history"), [selected["setting"]]
         with torch.no_grad():
             ndcg = ranking.measure(built, setting, K, ["ndcg"])[0][f"ndcg@{K}"]
             lists = torch.cat([items for _, _, items, _ in ranking.lists(built, setting, K)]).numpy()

@@ -14,7 +14,7 @@ class Table:
     def __init__(self, table):
         self.table = torch.as_tensor(table, dtype=torch.float32)
 
-    def scores(self, users):
+    def scores(self, users, history):
         return self.table[users]
 
     def adjust(self, scores, setting):

@@ -30,7 +30,7 @@ class Interactions:
     n_items: int
     items: Tensor
     offsets: Tensor
-    features: Mapping[str, Lists] = field(default_factory=dict)
+    features: Mapping[str, Lists] = field(default_factory=dict, kw_only=True)
 
     @classmethod
     def of(

@@ -42,7 +42,8 @@ def measure(execution: Execution) -> list[tuple]:
 
     method = execution.trained(folder, "test")
     with torch.no_grad():
-        everyone = Ranking(trained, trained, data.n_users, data.n_items, execution.device)
+        mask = execution.spec["training"]["mask"]
+        everyone = Ranking(trained, trained, data.n_users, data.n_items, execution.device, mask, data.ordered)
         times = torch.zeros(data.n_items, dtype=torch.int64, device=execution.device)
         for _, _, lists, _ in everyone.lists(method, [selected["setting"]], k):
             times += torch.bincount(lists[lists >= 0], minlength=data.n_items)

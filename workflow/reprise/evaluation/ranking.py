@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -15,18 +15,20 @@ from reprise.evaluation.metrics import per_user
 
 CELLS = 1 << 22  # scores held at a time; bounds memory and changes no digit
 TIE_SEED = 20210814
+Mask = Literal["history", "none", "zero"]
+MASKED_SCORES: dict[Mask, float | None] = {"history": -torch.inf, "none": None, "zero": 0.0}
 
 
 class Scorer(Protocol):
     """What can be ranked: scores computed once, then adjusted by each inference setting."""
 
-    def scores(self, users: Tensor) -> Tensor: ...
+    def scores(self, users: Tensor, history: Interactions) -> Tensor: ...
 
     def adjust(self, scores: Tensor, setting: dict) -> Tensor: ...
 
 
 class Ranking:
-    """The users to rank for, what each has to find, and what is not offered to it.
+    """The users to rank for, what each has to find, what each did before, and which of that is not offered again.
 
     Equal scores are ordered by a fixed pseudo-random order of the items, shifted for each user, so that a constant
     score ranks like chance and an item's id carries no information. (The official code orders them by ascending id;
@@ -34,14 +36,24 @@ class Ranking:
     """
 
     def __init__(
-        self, held_out: np.ndarray, masked: np.ndarray, n_users: int, n_items: int, device: torch.device | str
+        self,
+        held_out: np.ndarray,
+        history: np.ndarray,
+        n_users: int,
+        n_items: int,
+        device: torch.device | str,
+        mask: Mask = "history",
+        ordered: bool = False,
     ):
-        """Lay out `held_out` [N, 2] and `masked` [M, 2] (user, item) pairs on `device`.
+        """Lay out `held_out` [N, 2] and `history` [M, 2] (user, item) pairs on `device`.
 
-        Users are those with held-out rows.
+        Users are those with held-out rows. `mask` says what becomes of the scores of a user's own history: `history`,
+        it is not offered; `none`, nothing; `zero`, they are set to 0, as S3-Rec's code does, so that where most scores
+        are negative what was met moves up. `ordered`: the history stands in order of time.
         """
         self.held_out = Interactions.of(held_out, n_users, n_items, device)
-        self.masked = Interactions.of(masked, n_users, n_items, device)
+        self.history = Interactions.of(history, n_users, n_items, device, ordered)
+        self.masked_score = MASKED_SCORES[mask]
         self.users = torch.nonzero(self.held_out.degrees).squeeze(1)
         if len(self.users) == 0:
             raise RepriseError("ranking", expected="at least one user with held-out items", found="none")
@@ -71,13 +83,15 @@ class Ranking:
         for start in range(0, len(self.users), self.chunk):
             rows = slice(start, min(start + self.chunk, len(self.users)))
             users = self.users[rows]
-            base = scorer.scores(users)
-            owner, position = self.masked.of_users(users)
-            cells = (owner, self.masked.items[position])
+            base = scorer.scores(users, self.history)
+            if self.masked_score is not None:
+                owner, position = self.history.of_users(users)
+                cells = (owner, self.history.items[position])
             for number, setting in enumerate(settings):
                 scores = scorer.adjust(base, setting)
-                scores = scores.clone() if scores.data_ptr() == base.data_ptr() else scores
-                scores[cells] = -torch.inf
+                if self.masked_score is not None:
+                    scores = scores.clone() if scores.data_ptr() == base.data_ptr() else scores
+                    scores[cells] = self.masked_score
                 yield number, rows, *self._top(scores, users, k)
 
     def hits(self, rows: slice, items: Tensor) -> Tensor:

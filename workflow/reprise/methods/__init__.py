@@ -53,9 +53,9 @@ class Wrapper(nn.Module):
         """The inference settings whose whole curve is kept; they include the choices. Empty where there is no curve."""
         return []
 
-    def scores(self, users: Tensor) -> Tensor:
-        """Score every item for `users` [B] before any setting is applied, [B, n_items]."""
-        return self.model.scores(users)
+    def scores(self, users: Tensor, history: Interactions | None = None) -> Tensor:
+        """Score every item for `users` [B] after their `history`, before any setting is applied; [B, n_items]."""
+        return self.model.scores(users, history)
 
     def adjust(self, scores: Tensor, setting: Setting) -> Tensor:
         """Apply an inference setting to `scores` [B, n_items]; the input is left as it is."""

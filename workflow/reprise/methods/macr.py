@@ -90,10 +90,10 @@ class Method(Wrapper):
         """s(y_i) of every item, [n_items]."""
         return (self.model.represent(users[:1]).item @ self.item_head).squeeze(1).sigmoid()
 
-    def scores(self, users: Tensor) -> Tensor:
+    def scores(self, users: Tensor, history: Interactions | None = None) -> Tensor:
         """y_k [B, n_items]; the item gate is remembered for `adjust`."""
         self._gate = self.item_gate(users)
-        return self.model.scores(users)
+        return self.model.scores(users, history)
 
     def adjust(self, scores: Tensor, setting: Setting) -> Tensor:
         """(y_k - c) s(y_i), [B, n_items]; y_k where there is no item branch."""

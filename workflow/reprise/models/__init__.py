@@ -19,8 +19,11 @@ class ScoringModel(nn.Module):
     source: str = ""
     trainable: bool = False
 
-    def scores(self, users: Tensor) -> Tensor:
-        """Score every item for `users` [B]; returns [B, n_items]."""
+    def scores(self, users: Tensor, history: Interactions | None = None) -> Tensor:
+        """Score every item for `users` [B]; returns [B, n_items].
+
+        `history` is what everybody did up to the moment of ranking, for models that read it.
+        """
         raise RuntimeError(f"{type(self).__module__} defines no scores")
 
 
@@ -64,7 +67,7 @@ class FactorModel(ScoringModel):
         """
         raise RuntimeError(f"{type(self).__module__} defines no represent")
 
-    def scores(self, users: Tensor) -> Tensor:
+    def scores(self, users: Tensor, history: Interactions | None = None) -> Tensor:
         """Inner products of `users` [B] with every item, [B, n_items]."""
         rows = self.represent(users)
         return rows.user @ rows.item.T

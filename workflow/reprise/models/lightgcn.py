@@ -11,6 +11,7 @@ from reprise.data.interactions import Interactions
 from reprise.models import FactorModel, Rows, take
 from reprise.settings import Field, Settings
 
+WHOLE_PRODUCT = {"cuda"}  # kinds of device that form a product for all users rather than for a batch's
 DENSE_ITEMS = 4096  # up to here the item-to-item matrix fits in 64 MiB, and one dense product beats two sparse ones
 
 
@@ -67,11 +68,7 @@ class Model(FactorModel):
         layers = [self.item, Product.apply(self.user, self.to_items, self.to_users)]
         while len(layers) <= self.layers:
             layers.append(self._two_hops(layers[-2]))
-        owner, position = self.graph.of_users(users)
-        starts = torch.searchsorted(owner, torch.arange(len(users), device=users.device))
-        smoothed = nn.functional.embedding_bag(
-            self.graph.items[position], sum(layers[:-1]), starts, mode="sum", per_sample_weights=self.weights[position]
-        )
+        smoothed = to_some(users, sum(layers[:-1]), self.graph, self.to_users, self.to_items)
         learned = take(self.user, users)
         return Rows((learned + smoothed) / (self.layers + 1), sum(layers) / (self.layers + 1), learned)
 
@@ -89,6 +86,21 @@ class Sparse:
     def times(self, rows: Tensor) -> Tensor:
         """The product with `rows` [columns, D]."""
         return nn.functional.embedding_bag(self.columns, rows, self.starts, mode="sum", per_sample_weights=self.values)
+
+
+def to_some(users: Tensor, items: Tensor, graph: Interactions, to_users: Sparse, to_items: Sparse) -> Tensor:
+    """Rows `users` [B] of `to_users` times `items` [n_items, D]; [B, D]. `graph` has the pattern of `to_users`.
+
+    A CPU forms those rows alone. How many numbers that takes depends on the users, so a GPU's host would have to wait
+    for the answer: there, the whole product is formed, at a fraction of that wait.
+    """
+    if users.device.type in WHOLE_PRODUCT:
+        return take(Product.apply(items, to_users, to_items), users)
+    owner, position = graph.of_users(users)
+    starts = torch.searchsorted(owner, torch.arange(len(users), device=users.device))
+    return nn.functional.embedding_bag(
+        graph.items[position], items, starts, mode="sum", per_sample_weights=to_users.values[position]
+    )
 
 
 class Product(torch.autograd.Function):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from reprise.data.interactions import Interactions
 from reprise.models import FactorModel, Rows, take
-from reprise.models.lightgcn import Product, Sparse
+from reprise.models.lightgcn import Product, Sparse, to_some
 from reprise.settings import Field, Settings
 
 
@@ -53,7 +53,9 @@ class Model(FactorModel):
             last = layer == self.options.layers - 1
             next_items = self.item_loop * layer_items + Product.apply(layer_users, self.to_items, self.to_users)
             if last:
-                next_users = self.user_loop[users] * take(layer_users, users) + self._to(users, layer_items)
+                next_users = self.user_loop[users] * take(layer_users, users) + to_some(
+                    users, layer_items, self.graph, self.to_users, self.to_items
+                )
             else:
                 next_users = self.user_loop * layer_users + Product.apply(layer_items, self.to_users, self.to_items)
             layer_users, layer_items = self._drop(next_users, noise), self._drop(next_items, noise)
@@ -61,14 +63,6 @@ class Model(FactorModel):
             sum_items = sum_items + layer_items
         parts = self.options.layers + 1
         return Rows(sum_users / parts, sum_items / parts, learned)
-
-    def _to(self, users: Tensor, items: Tensor) -> Tensor:
-        """What the rows of `items` [n_items, D] send to `users` [B]; [B, D]."""
-        owner, position = self.graph.of_users(users)
-        starts = torch.searchsorted(owner, torch.arange(len(users), device=users.device))
-        return torch.nn.functional.embedding_bag(
-            self.graph.items[position], items, starts, mode="sum", per_sample_weights=self.weights[position]
-        )
 
     def _drop(self, rows: Tensor, noise: torch.Generator | None) -> Tensor:
         kept = 1 - self.options.dropout

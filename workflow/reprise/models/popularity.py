@@ -23,6 +23,6 @@ class Model(ScoringModel):
         super().__init__()
         self.register_buffer("counts", interactions.counts.float())
 
-    def scores(self, users: Tensor) -> Tensor:
+    def scores(self, users: Tensor, history: Interactions | None = None) -> Tensor:
         """Training counts, [B, n_items] for `users` [B]."""
         return self.counts.expand(len(users), -1)

@@ -25,7 +25,7 @@ class Model(ScoringModel):
         self.register_buffer("salt", salt.to(interactions.items.device))
         self.n_items = interactions.n_items
 
-    def scores(self, users: Tensor) -> Tensor:
+    def scores(self, users: Tensor, history: Interactions | None = None) -> Tensor:
         """Uniform numbers, [B, n_items] for `users` [B]."""
         mixed = users[:, None] * self.n_items + torch.arange(self.n_items, device=users.device) + self.salt
         for factor in (-0x4B47D0C5FD4E6A65, -0x3B314601E57A13AD):  # odd 64-bit numbers; products wrap around

@@ -22,7 +22,8 @@ def derived_seed(seed: int, purpose: str) -> int:
 def build(spec: dict[str, Any], interactions: Interactions, seed: int, phase: str) -> Wrapper:
     """Make the method that `spec` names, freshly initialised, on the device of `interactions`.
 
-    Initial weights are drawn on the CPU, so they do not depend on the kind of device.
+    Initial weights are drawn on the CPU, so they do not depend on the kind of device. Nothing is dropped out (`eval`)
+    but while a trainer that asks for it takes steps.
     """
     generator = torch.Generator().manual_seed(derived_seed(seed, f"{phase}/weights"))
     parts = []
@@ -32,7 +33,7 @@ def build(spec: dict[str, Any], interactions: Interactions, seed: int, phase: st
         parts.append((module, module.Options(**settings)))
     (models, model_options), (methods, method_options) = parts
     model = models.Model(model_options, interactions, generator)
-    return methods.Method(method_options, model, interactions, generator)
+    return methods.Method(method_options, model, interactions, generator).eval()
 
 
 def make_trainer(method: Wrapper, interactions: Interactions, options: Training, seed: int, phase: str) -> Loop:

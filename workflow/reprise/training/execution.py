@@ -87,29 +87,32 @@ class Execution:
     def trained(self, folder: Path, split: str) -> Any:
         """The method whose weights lie in a list's `folder`, on the rows that the list of `split` learned from."""
         self.torch()
-        from reprise.data.interactions import Interactions
         from reprise.training import checkpoint
         from reprise.training.build import build
 
         training = self.spec["training"]
         refitted = split == "test" and training["refit"]
         part = "train+valid" if refitted else training["fit_on"]
-        fitted = Interactions.of(self.data.parts(part), self.data.n_users, self.data.n_items, self.device)
+        fitted = self.data.interactions(part, self.device)
         method = build(self.spec, fitted, self.run.seed, "refit" if refitted else "search")
         weights, _ = checkpoint.load(folder / "model.safetensors")
         method.load_state_dict({name: tensor.to(self.device) for name, tensor in weights.items()})
         return method
 
+    def _ranking(self, split: str) -> Any:
+        from reprise.training.run import ranking_of
+
+        return ranking_of(self.data, split, self.device, self.spec["training"]["mask"])
+
     def recommend(self) -> None:
         """Rank every list with its model."""
         self.torch()
         from reprise.evaluation.lists import recommend
-        from reprise.training.run import ranking_of
 
         for folder, split in self._lists():
             if (folder / "topk.parquet").exists():
                 continue
-            ranking = ranking_of(self.data, split, self.device)
+            ranking = self._ranking(split)
             setting, k = self._selected()["setting"], max(self.spec["training"]["ks"])
             recommend(folder, self.trained(folder, split), ranking, setting, k)
 
@@ -117,14 +120,13 @@ class Execution:
         """Compute every list's metrics, per user first."""
         self.torch()
         from reprise.evaluation.lists import evaluate
-        from reprise.training.run import ranking_of
 
         for folder, split in self._lists():
             if not (folder / "topk.parquet").exists():
                 raise RepriseError(
                     str(folder), expected="topk.parquet", found="none", fix="run the stage recommend first"
                 )
-            evaluate(folder, self.data, ranking_of(self.data, split, self.device), tuple(self.spec["training"]["ks"]))
+            evaluate(folder, self.data, self._ranking(split), tuple(self.spec["training"]["ks"]))
 
     def finish(self, finishing_s: float) -> None:
         """Write what the run was and what it cost; `run.json` comes last and says that all else is complete."""

@@ -10,18 +10,25 @@ from reprise.settings import Field, Settings
 class Training(Settings):
     """How a run is trained, and on what its epoch and inference setting are chosen."""
 
-    batch: int = Field(ge=1, description="users a step, each with one positive and one negative item")
+    batch: int = Field(
+        ge=1, description="size of a step: users, each with one positive and one negative item; of sequences, targets"
+    )
     learning_rate: float = Field(gt=0)
-    l2: float = Field(ge=0, description="weight of the batch rows' squared norm, halved and divided by the batch size")
+    l2: float = Field(
+        0.0, ge=0, description="weight of the batch rows' squared norm, halved and divided by the batch size"
+    )
     max_epochs: int = Field(ge=1)
     eval_every: int = Field(ge=1, description="epochs between two evaluations")
     patience: int = Field(ge=1, description="evaluations without a new best after which training stops")
-    metric: Literal["hr", "recall", "ndcg"] = Field(description="what is best")
+    metric: Literal["hr", "recall", "ndcg", "mrr"] = Field(description="what is best")
     k: int = Field(ge=1, description="cut-off of that metric")
     ks: tuple[int, ...] = Field(description="cut-offs of every reported metric")
     fit_on: Literal["train", "train+valid"] = Field(description="what the search phase trains on")
     select_on: Literal["valid", "test"] = Field(description="what chooses the epoch and the inference setting")
     refit: bool = Field(description="train again on train+valid for the chosen number of steps before the test is read")
     empty_users: Literal["skip", "item0"] = Field(
-        description="users without training rows: never drawn, or item 0 is their positive"
+        "skip", description="users without training rows: never drawn, or item 0 is their positive"
+    )
+    mask: Literal["history", "none", "zero"] = Field(
+        "history", description="a user's own history when ranking: not offered, offered, or its scores set to 0"
     )

@@ -17,9 +17,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from reprise.data.interactions import Interactions
 from reprise.data.prepared import Prepared
-from reprise.evaluation.ranking import Ranking
+from reprise.evaluation.ranking import Mask, Ranking
 from reprise.files import replacing, write_json
 from reprise.methods import Wrapper, setting_name
 from reprise.training import checkpoint
@@ -40,10 +39,10 @@ def list_name(split: str, setting: dict[str, Any]) -> str:
     return "-".join(filter(None, (split, setting_name(setting))))
 
 
-def ranking_of(data: Prepared, split: str, device: torch.device | str) -> Ranking:
-    """The ranking task of a split: `valid` masks the training part, `test` the training part and validation."""
-    masked = data.parts("train" if split == "valid" else "train+valid")
-    return Ranking(data.parts(split), masked, data.n_users, data.n_items, device)
+def ranking_of(data: Prepared, split: str, device: torch.device | str, mask: Mask) -> Ranking:
+    """The ranking task of a split: before `valid` comes the training part, before `test` validation too."""
+    history = data.parts("train" if split == "valid" else "train+valid")
+    return Ranking(data.parts(split), history, data.n_users, data.n_items, device, mask, data.ordered)
 
 
 class Job:
@@ -61,7 +60,7 @@ class Job:
     ):
         self.folder, self.data, self.spec, self.seed, self.device, self.label = folder, data, spec, seed, device, label
         self.options = Training(**spec["training"])
-        self.ranking = ranking_of(data, self.options.select_on, device)
+        self.ranking = ranking_of(data, self.options.select_on, device, self.options.mask)
         self.best = Best(self.options.metric)
         self.history: list[dict[str, Any]] = []
         self.ranking_seconds = self.training_seconds = 0.0
@@ -72,7 +71,7 @@ class Job:
 
     def build(self, phase: str, part: str) -> tuple[Wrapper, Loop | None]:
         """Make the method, and its trainer if it learns anything, for one phase on one part of the data."""
-        interactions = Interactions.of(self.data.parts(part), self.data.n_users, self.data.n_items, self.device)
+        interactions = self.data.interactions(part, self.device)
         method = build(self.spec, interactions, self.seed, phase)
         trainable = method.model.trainable
         return method, make_trainer(method, interactions, self.options, self.seed, phase) if trainable else None
@@ -227,10 +226,8 @@ class Job:
                 }
                 for name in METRICS
             ]
-        tasks = {
-            split: (searched, self.ranking),
-            "test": (final, self.ranking if split == "test" else ranking_of(self.data, "test", self.device)),
-        }
+        testing = self.ranking if split == "test" else ranking_of(self.data, "test", self.device, self.options.mask)
+        tasks = {split: (searched, self.ranking), "test": (final, testing)}
         for name, (method, ranking) in tasks.items():
             settings = method.sweep()
             with torch.no_grad():

@@ -9,12 +9,41 @@ from reprise.data.interactions import Interactions
 from reprise.errors import RepriseError
 
 
+class Unmet:
+    """Draws items that a user has no row of, each equally likely.
+
+    They are found without rejection: among sorted positives p_0 < p_1 < ..., the r-th absent item is r + #{j : p_j - j
+    <= r}, and p_j - j never falls, so one binary search per draw answers.
+    """
+
+    def __init__(self, interactions: Interactions, users: Tensor):
+        """Prepare the search keys; raise `RepriseError` if one of `users` has met every item."""
+        self.n_items = interactions.n_items
+        met = interactions.distinct()
+        self.offsets, self.degrees = met.offsets, met.degrees
+        full = users[self.degrees[users] >= self.n_items]
+        if len(full):
+            raise RepriseError(
+                f"training data, user {int(full[0])}",
+                expected="an item without an interaction, to serve as negative",
+                found=f"all {self.n_items} items",
+                fix="drop the user, or keep more items",
+            )
+        rank = torch.arange(len(met.items), device=met.items.device) - met.offsets[met.users]
+        self.keys = met.users * (self.n_items + 1) + met.items - rank
+
+    def at(self, users: Tensor, chance: Tensor) -> Tensor:
+        """The unmet items of `users` that `chance`, float64 of [0, 1) and of the same shape, points at."""
+        rank = (chance * (self.n_items - self.degrees[users])).long()
+        before = torch.searchsorted(self.keys, users * (self.n_items + 1) + rank, right=True) - self.offsets[users]
+        return rank + before
+
+
 class UserUniformSampler:
     """B distinct users, for each one of its items and one item it never met (MACR protocol: uniform over users).
 
     A positive is uniform over the user's rows, repeats counted. A negative is uniform over all items the user has no
-    row of; it is found without rejection: among sorted positives p_0 < p_1 < ..., the r-th absent item is r + #{j : p_j
-    - j <= r}, and p_j - j never falls, so one binary search per row answers.
+    row of.
     """
 
     def __init__(self, interactions: Interactions, batch: int, empty_users: str, generator: torch.Generator):
@@ -38,18 +67,7 @@ class UserUniformSampler:
         self.users = everyone if empty_users == "item0" else everyone[degrees > 0]
         if len(interactions.items) == 0:
             raise RepriseError("training data", expected="at least one interaction", found="none")
-        met = interactions.distinct()
-        self.met_offsets, self.met_degrees = met.offsets, met.degrees
-        full = self.users[self.met_degrees[self.users] >= interactions.n_items]
-        if len(full):
-            raise RepriseError(
-                f"training data, user {int(full[0])}",
-                expected="an item without an interaction, to serve as negative",
-                found=f"all {interactions.n_items} items",
-                fix="drop the user, or keep more items",
-            )
-        rank = torch.arange(len(met.items), device=degrees.device) - met.offsets[met.users]
-        self.keys = met.users * (interactions.n_items + 1) + met.items - rank
+        self.unmet = Unmet(interactions, self.users)
 
     def draw(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return users, positives, negatives, each [B] int64."""
@@ -63,6 +81,4 @@ class UserUniformSampler:
         positions = data.offsets[users] + (chance[0] * degrees).long()
         # A drawn user without rows points one past its (empty) block: any valid position will do, item 0 replaces it.
         positives = torch.where(degrees > 0, data.items[positions.clamp(max=len(data.items) - 1)], 0)
-        rank = (chance[1] * (data.n_items - self.met_degrees[users])).long()
-        before = torch.searchsorted(self.keys, users * (data.n_items + 1) + rank, right=True) - self.met_offsets[users]
-        return users, positives, rank + before
+        return users, positives, self.unmet.at(users, chance[1])

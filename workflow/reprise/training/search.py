@@ -9,7 +9,7 @@ from torch import Tensor
 
 from reprise.methods import Setting
 
-METRICS = ("hr", "recall", "ndcg")  # followed during a search
+METRICS = ("hr", "recall", "ndcg", "mrr")  # followed during a search
 
 
 @dataclass

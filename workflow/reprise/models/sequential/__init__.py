@@ -49,6 +49,10 @@ class SequenceModel(ScoringModel):
         rows = torch.arange(len(windows.lengths), device=windows.lengths.device)
         return self.states(windows)[rows, windows.lengths.clamp(min=1) - 1]
 
+    def penalty(self) -> Tensor | float:
+        """What the model adds to every batch's loss, a scalar; 0 where it regularises nothing."""
+        return 0.0
+
     def output(self) -> tuple[Tensor, Tensor | None]:
         """The output table [n_items, D] and its bias [n_items], or None."""
         raise RuntimeError(f"{type(self).__module__} defines no output")

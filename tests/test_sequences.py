@@ -1,0 +1,316 @@
+"""The engine of sequences: what an epoch trains on, one pass against a window a prefix, losses, and resuming."""
+
+import numpy as np
+import pytest
+import torch
+from reprise import losses
+from reprise.data.interactions import Interactions
+from reprise.data.windows import cut, latest
+from reprise.errors import RepriseError
+from reprise.evaluation.ranking import Ranking
+from reprise.losses import bayesian_personalised, binary_over_sampled, sampled_softmax, softmax_over_items
+from reprise.training.build import build, make_trainer
+from reprise.training.options import Training
+from reprise.training.sampler import Unmet
+from reprise.training.sequences import Samples, _counted
+
+USERS, ITEMS, WINDOW = 40, 25, 6
+
+
+def options(**changes):
+    values = {"batch": 16, "learning_rate": 0.01, "max_epochs": 5, "eval_every": 1, "patience": 5, "metric": "ndcg",
+              "k": 10, "ks": (5, 10), "fit_on": "train", "select_on": "valid", "refit": False}
+    return Training(**{**values, **changes})
+
+
+def spec(samples="one_pass", loss="softmax", dropout=0.0, **method):
+    model = {"name": "sasrec", "dim": 8, "window": WINDOW, "layers": 2, "heads": 2, "inner": 16, "dropout": dropout,
+             "attention_dropout": dropout}
+    return {"model": model, "method": {"name": "next_item", "loss": loss, "samples": samples, **method}}
+
+
+def histories(longest=WINDOW + 1, seed=0):
+    """Lists of items, some empty, of one item, or longer than the window where `longest` allows it."""
+    rng = np.random.default_rng(seed)
+    lengths = [0, 1, 2, longest, *rng.integers(0, longest + 1, USERS - 4)]
+    return [rng.integers(0, ITEMS, n).tolist() for n in lengths]
+
+
+def laid(lists):
+    pairs = np.array([(user, item) for user, items in enumerate(lists) for item in items]).reshape(-1, 2)
+    return Interactions.of(pairs, len(lists), ITEMS, ordered=True)
+
+
+def trainer_of(data, seed=1, phase="search", **changes):
+    method = build(spec(**changes), data, seed, phase)
+    return make_trainer(method, data, options(), seed, phase)
+
+
+# Windows and samples
+
+
+def test_windows_are_the_last_items_of_a_prefix():
+    data = laid([[3, 1, 2, 9], [], [7]])
+    windows = cut(data, torch.tensor([0, 0, 2, 1]), torch.tensor([4, 2, 1, 0]), 3)
+    assert windows.items.tolist() == [[1, 2, 9], [3, 1, ITEMS], [7, ITEMS, ITEMS], [ITEMS] * 3]
+    assert windows.lengths.tolist() == [3, 2, 1, 0]
+    assert latest(data, torch.tensor([0]), 2).items.tolist() == [[2, 9]]
+
+
+def prefixes(lists, window):
+    """Every (prefix, next item) there is, the prefix cut to its last `window` items."""
+    return sorted((user, tuple(items[max(0, t - window) : t]), items[t])
+                  for user, items in enumerate(lists) for t in range(1, len(items)))
+
+
+def trained_on(data, samples):
+    """The (prefix, next item) pairs that samples stand for, spelt out window by window."""
+    found = []
+    for user, end, count in zip(samples.users, samples.ends, samples.counts, strict=True):
+        items = data.items[data.offsets[user] : data.offsets[user + 1]].tolist()
+        start = max(0, end - WINDOW)
+        found += [(int(user), tuple(items[start : end - back]), items[end - back])
+                  for back in range(int(count))]
+    return sorted(found)
+
+
+@pytest.mark.parametrize("kind", ["one_pass", "per_prefix"])
+def test_an_epoch_holds_every_prefix_once_also_beyond_the_window(kind):
+    lists = histories(longest=4 * WINDOW)
+    data = laid(lists)
+    samples = Samples.of(data.degrees.numpy(), WINDOW, kind)
+    assert trained_on(data, samples) == prefixes(lists, WINDOW)
+    if kind == "one_pass":  # the passes take the targets 1..WINDOW, and only these
+        assert samples.counts.max() == WINDOW
+        assert len(samples.users) == sum(len(items) > 1 for items in lists) + sum(
+            max(0, len(items) - 1 - WINDOW) for items in lists
+        )
+
+
+def test_the_last_window_has_only_the_targets_in_it():
+    data = laid([list(range(10)), [1, 2], [3]])
+    samples = Samples.of(data.degrees.numpy(), WINDOW, "last_window")
+    assert samples.users.tolist() == [0, 1]
+    # Of ten items the last is a target only, so the window holds items 3..8 and the targets are 4..9.
+    assert samples.ends.tolist() == [9, 1] and samples.counts.tolist() == [6, 1]
+
+
+def test_counting():
+    assert _counted(np.array([2, 0, 3])).tolist() == [1, 2, 1, 2, 3]
+
+
+@pytest.mark.parametrize("kind", ["one_pass", "per_prefix", "last_window"])
+def test_batches_share_out_the_epoch(kind):
+    data = laid(histories(longest=4 * WINDOW))
+    trainer = trainer_of(data, samples=kind)
+    seen = []
+    for epoch in (trainer._order(0), trainer._order(1)):
+        targets = []
+        for place in range(trainer.steps_per_epoch):
+            batch = trainer._batch(epoch, place)
+            assert len(batch.items) > 0
+            owner, column = batch.places // batch.windows.items.shape[1], batch.places % batch.windows.items.shape[1]
+            for row, end, item in zip(owner.tolist(), column.tolist(), batch.items.tolist(), strict=True):
+                targets.append((int(batch.windows.users[row]), tuple(batch.windows.items[row, : end + 1].tolist()),
+                                item))
+        seen.append(targets)
+        assert sorted(targets) == trained_on(data, trainer.samples)
+    assert seen[0] != seen[1]
+
+
+def test_batches_hold_about_the_same_number_of_targets():
+    trainer = trainer_of(laid(histories(longest=4 * WINDOW)))
+    totals = trainer._order(0).totals
+    assert min(totals) > 0 and max(totals) <= 16 + 16 / 2 + WINDOW
+
+
+def test_no_batch_is_empty_whatever_the_sizes():
+    for seed in range(30):
+        lists = histories(longest=3, seed=seed)
+        trainer = trainer_of(laid(lists))
+        assert min(trainer._order(seed).totals) > 0
+
+
+# One pass and one window a prefix have the same objective
+
+
+def gradients(data, kind, loss="softmax"):
+    """Gradient of the sum of all targets' losses over one epoch, dropout off."""
+    trainer = trainer_of(data, samples=kind, loss=loss)
+    epoch, method = trainer._order(0), trainer.method
+    for place in range(trainer.steps_per_epoch):
+        batch = trainer._batch(epoch, place)
+        (method.loss(batch) * len(batch.items)).backward()
+    return {name: parameter.grad for name, parameter in method.named_parameters()}
+
+
+@pytest.mark.parametrize("longest", [WINDOW + 1, 4 * WINDOW])  # the pass alone; and with windows beyond it
+def test_one_pass_and_one_window_a_prefix_have_the_same_gradients(longest):
+    data = laid(histories(longest))
+    one, other = gradients(data, "one_pass"), gradients(data, "per_prefix")
+    assert one.keys() == other.keys() and len(one) > 10
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], rtol=1e-5, atol=1e-5, msg=name)
+
+
+def test_the_last_window_alone_is_another_objective_for_long_histories():
+    data = laid(histories(4 * WINDOW))
+    one, other = gradients(data, "last_window"), gradients(data, "per_prefix")
+    assert (one["model.item"] - other["model.item"]).abs().max() > 0.1 * other["model.item"].abs().max()
+
+
+# Losses
+
+
+@pytest.mark.parametrize("cells", [1, ITEMS * 3, 10**6])  # a row, three rows, all rows at a time
+@pytest.mark.parametrize("biased", [False, True])
+def test_softmax_over_items_is_cross_entropy(monkeypatch, cells, biased):
+    monkeypatch.setitem(losses.CELLS, "cpu", cells)
+    generator = torch.Generator().manual_seed(0)
+    states, table, bias = (torch.randn(*shape, generator=generator, dtype=torch.float64) * 2
+                           for shape in ((11, 4), (ITEMS, 4), (ITEMS,)))
+    targets = torch.randint(ITEMS, (11,), generator=generator)
+    targets[3] = targets[4]
+    results = []
+    for ours in (True, False):
+        leaves = [tensor.clone().requires_grad_() for tensor in (states, table, bias)]
+        s, t, b = leaves if biased else (*leaves[:2], None)
+        loss = softmax_over_items(s, t, targets, b) if ours else torch.nn.functional.cross_entropy(
+            s @ t.T if b is None else s @ t.T + b, targets)
+        (3 * loss).backward()
+        results.append([loss.detach(), *(leaf.grad for leaf in leaves[: 3 if biased else 2])])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_softmax_over_items_survives_large_logits():
+    table = torch.tensor([[300.0], [0.0]], requires_grad=True)
+    loss = softmax_over_items(torch.tensor([[1.0]]), table, torch.tensor([1]))
+    loss.backward()
+    assert loss.item() == pytest.approx(300) and table.grad.tolist() == [[1.0], [-1.0]]
+
+
+def test_sampled_losses_by_hand():
+    positive, negative = torch.tensor([1.0, -2.0]), torch.tensor([[0.5, 0.0], [1.0, 3.0]])
+
+    def log_sigmoid(x):
+        return -np.log1p(np.exp(-x))
+
+    bce = -(log_sigmoid(1) + log_sigmoid(-0.5) + log_sigmoid(0) + log_sigmoid(-2) + log_sigmoid(-1) + log_sigmoid(-3))
+    assert binary_over_sampled(positive, negative).item() == pytest.approx(bce / 2, rel=1e-6)
+    bpr = -(log_sigmoid(0.5) + log_sigmoid(1) + log_sigmoid(-3) + log_sigmoid(-5))
+    assert bayesian_personalised(positive, negative).item() == pytest.approx(bpr / 4, rel=1e-6)
+    share = [np.exp(1) / (np.exp(1) + np.exp(0.5) + 1), np.exp(-2) / (np.exp(-2) + np.exp(1) + np.exp(3))]
+    assert sampled_softmax(positive, negative).item() == pytest.approx(-np.log(share).mean(), rel=1e-6)
+
+
+def test_negatives_are_uniform_over_what_a_user_has_not_met():
+    data = laid([[3, 1, 3, 0], list(range(ITEMS - 1))])
+    draws = 40_000
+    chance = torch.rand(2, draws, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    items = Unmet(data, torch.arange(2)).at(torch.arange(2)[:, None].expand(2, draws), chance)
+    assert items[1].unique().tolist() == [ITEMS - 1]
+    counts = torch.bincount(items[0], minlength=ITEMS)
+    assert counts[[0, 1, 3]].tolist() == [0, 0, 0]
+    expected = draws / (ITEMS - 3)
+    assert (counts[counts > 0] - expected).abs().max() < 5 * expected**0.5
+
+
+@pytest.mark.parametrize("loss", ["softmax", "bce", "bpr", "sampled_softmax"])
+def test_every_loss_learns_a_chain(loss):
+    # Item i is always followed by i + 1: after training the next item is ranked first among those not met. (What was
+    # met never serves as a negative, so sampled losses say nothing about it.)
+    lists = [[(start + step) % ITEMS for step in range(WINDOW)] for start in range(ITEMS)]
+    data = laid(lists)
+    trainer = trainer_of(data, loss=loss, samples="one_pass", negatives=5)
+    trainer.train(100 * trainer.steps_per_epoch)
+    with torch.no_grad():
+        scores = trainer.method.scores(torch.arange(ITEMS), data)
+    best = scores.scatter(1, data.items.view(ITEMS, WINDOW), -torch.inf).argmax(1)
+    right = sum(best[user] == (user + WINDOW) % ITEMS for user in range(ITEMS))
+    assert right > 0.9 * ITEMS  # a twenty-fifth by chance
+
+
+# Dropout, seeds, resuming
+
+
+def test_the_same_seed_gives_the_same_bits_also_after_a_resume_within_an_epoch():
+    data = laid(histories(4 * WINDOW))
+
+    def made():
+        return trainer_of(data, loss="bce", dropout=0.5)
+
+    whole, halves = made(), made()
+    whole.train(7)
+    halves.train(3)
+    tensors, meta = halves.state()
+    saved = {name: tensor.clone() for name, tensor in tensors.items()}
+    torch.rand(5)  # somebody else draws from the global generator
+    resumed = made()
+    resumed.restore(saved, meta)
+    resumed.train(4)
+    for one, other in zip(whole.state()[0].values(), resumed.state()[0].values(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_dropout_acts_in_training_and_not_in_ranking():
+    data = laid(histories())
+    trainer = trainer_of(data, dropout=0.5)
+    batch = trainer._batch(trainer._order(0), 0)
+    trainer.method.train()
+    assert trainer.method.loss(batch) != trainer.method.loss(batch)
+    trainer.train(1)
+    users = torch.arange(USERS)
+    assert torch.equal(trainer.method.scores(users, data), trainer.method.scores(users, data))
+
+
+# Ranking
+
+
+class Fixed:
+    def __init__(self, table):
+        self.table = torch.tensor(table)
+
+    def scores(self, users, history):
+        return self.table[users]
+
+    def adjust(self, scores, setting):
+        return scores
+
+
+@pytest.mark.parametrize(("mask", "best"), [("history", [2, 3]), ("none", [0, 1]), ("zero", [1, 0])])
+def test_what_becomes_of_the_history(mask, best):
+    # The user met items 0 (score 4) and 1 (score 1, held out again); others are below 0.
+    ranking = Ranking(np.array([[0, 1]]), np.array([[0, 0], [0, 1]]), 1, 4, "cpu", mask, ordered=True)
+    table = [[4.0, 1.0, -1.0, -2.0]]
+    if mask == "zero":
+        ranking = Ranking(np.array([[0, 1]]), np.array([[0, 0]]), 1, 4, "cpu", mask)  # 4 becomes 0: below 1
+    [(_, _, items, _)] = ranking.lists(Fixed(table), [{}], 2)
+    assert items.tolist() == [best]
+
+
+def test_ranking_hands_over_the_history_in_order_of_time():
+    seen = []
+
+    class Spy(Fixed):
+        def scores(self, users, history):
+            seen.append(history.items.tolist())
+            return self.table[users]
+
+    ranking = Ranking(np.array([[0, 1]]), np.array([[0, 3], [0, 2]]), 1, 4, "cpu", ordered=True)
+    list(ranking.lists(Spy([[1.0, 2.0, 3.0, 4.0]]), [{}], 1))
+    assert seen == [[3, 2]]
+
+
+# Bad input
+
+
+def test_nobody_with_two_items_is_an_error():
+    with pytest.raises(RepriseError, match="two items or more"):
+        trainer_of(laid([[1], []]))
+
+
+def test_sequence_models_take_no_l2_of_batch_rows():
+    data = laid(histories())
+    with pytest.raises(RepriseError, match="penalties of their own"):
+        make_trainer(build(spec(), data, 1, "search"), data, options(l2=0.1), 1, "search")

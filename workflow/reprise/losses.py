@@ -1,0 +1,80 @@
+"""Losses over a whole catalogue, in memory that a setting bounds."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+CELLS = {
+    "cpu": 1 << 19,
+    "cuda": 1 << 27,
+}  # logits held at a time: what a core's cache, or a GPU, likes; changes only a sum's rounding
+
+
+def softmax_over_items(states: Tensor, table: Tensor, targets: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy of `targets` [T] under softmax(states table' + bias); returns a scalar.
+
+    `states` is [T, D], `table` [N, D], `bias` [N]. The logits [T, N] are formed once, a block of rows at a time, and
+    both gradients with them: nothing of their size is kept for the way back.
+    """
+    return _SoftmaxOverItems.apply(states, table, bias, targets)
+
+
+class _SoftmaxOverItems(torch.autograd.Function):
+    """With e = exp(logit - max) and s their sum over a row: the loss is log s + max - logit of the target;
+    d/dstates = e table / s - table[target], d/dtable = e' (states / s) - states summed at their targets."""
+
+    @staticmethod
+    def forward(ctx, states: Tensor, table: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+        total = states.new_zeros(())
+        by_state, by_table = torch.empty_like(states), torch.zeros_like(table)
+        by_bias = None if bias is None else torch.zeros_like(bias)
+        start = 0
+        for rows in states.split(max(1, CELLS[states.device.type] // len(table))):
+            block = slice(start, start + len(rows))
+            start = block.stop
+            wanted = targets[block]
+            logits = rows @ table.T if bias is None else torch.addmm(bias, rows, table.T)
+            highest = logits.amax(1, keepdim=True)
+            total -= (logits.gather(1, wanted[:, None]) - highest).sum()
+            shares = logits.sub_(highest).exp_()
+            sums = shares.sum(1, keepdim=True)
+            total += sums.log().sum()
+            torch.div(shares @ table, sums, out=by_state[block])
+            by_state[block] -= table[wanted]
+            by_table.addmm_(shares.T, rows / sums)
+            if by_bias is not None:
+                by_bias.addmv_(shares.T, sums.reciprocal().squeeze(1))
+        # One sum a target, in a fixed order also on a GPU: the gradient of a look-up.
+        by_table -= _summed(states, targets, len(table))
+        if by_bias is not None:
+            by_bias -= torch.bincount(targets, minlength=len(table)).to(by_bias.dtype)
+        ctx.save_for_backward(by_state, by_table, by_bias)
+        ctx.count = len(states)
+        return total / len(states)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
+        by_state, by_table, by_bias = ctx.saved_tensors
+        scale = gradient / ctx.count
+        return by_state * scale, by_table * scale, None if by_bias is None else by_bias * scale, None
+
+
+def _summed(rows: Tensor, index: Tensor, size: int) -> Tensor:
+    """Sums [size, D] of `rows` [T, D] that share an `index` [T]."""
+    return torch.ops.aten.embedding_dense_backward(rows, index, size, -1, False)
+
+
+def binary_over_sampled(positive: Tensor, negative: Tensor) -> Tensor:
+    """Mean over T targets of -log s(positive) - sum of log(1 - s(negative)), for logits [T] and [T, M]."""
+    return (nn.functional.softplus(-positive) + nn.functional.softplus(negative).sum(1)).mean()
+
+
+def bayesian_personalised(positive: Tensor, negative: Tensor) -> Tensor:
+    """Mean of -log s(positive - negative) over logits [T] and [T, M] (Rendle et al., UAI 2009)."""
+    return nn.functional.softplus(negative - positive[:, None]).mean()
+
+
+def sampled_softmax(positive: Tensor, negative: Tensor) -> Tensor:
+    """Mean cross-entropy of the target among itself and its M negatives, drawn evenly; logits [T] and [T, M]."""
+    return (torch.cat([positive[:, None], negative], 1).logsumexp(1) - positive).mean()

@@ -1,0 +1,81 @@
+"""Next item: a model of sequences learns to score, after every prefix of a history, the item that comes next."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from reprise.data.interactions import Interactions
+from reprise.data.windows import Windows
+from reprise.losses import bayesian_personalised, binary_over_sampled, sampled_softmax, softmax_over_items
+from reprise.methods import Wrapper
+from reprise.models import take
+from reprise.models.sequential import SequenceModel
+from reprise.settings import Field, Settings
+
+SAMPLED = {"bce": binary_over_sampled, "bpr": bayesian_personalised, "sampled_softmax": sampled_softmax}
+
+
+class Options(Settings):
+    """Settings of the objective."""
+
+    loss: Literal["softmax", "bce", "bpr", "sampled_softmax"] = Field(
+        description="softmax over all items, or against sampled items that the user has not met"
+    )
+    negatives: int = Field(1, ge=1, description="M, sampled items a target; softmax takes none")
+    samples: Literal["one_pass", "per_prefix", "last_window"] = Field(
+        description="every prefix a target, by one pass a user where the model is causal or by a window each; or only "
+        "the targets in a user's last window, and then a step counts windows"
+    )
+
+
+class Targets(NamedTuple):
+    """A batch of windows and, flat, the T items that come next somewhere in them.
+
+    Attributes
+    ----------
+    windows : Windows
+        [B, L].
+    places : Tensor [T] int64
+        Where in the flattened windows [B * L] a target's prefix ends.
+    items : Tensor [T] int64
+        The targets.
+    negatives : Tensor [T, M] int64
+        Sampled items, or [T, 0].
+    """
+
+    windows: Windows
+    places: Tensor
+    items: Tensor
+    negatives: Tensor
+
+
+class Method(Wrapper):
+    """The mean over targets of the loss that the settings name, plus the model's own penalty."""
+
+    source = "Hidasi et al. (ICLR 2016), Kang and McAuley (ICDM 2018); softmax: RecBole's default"
+    trainer = "sequences"
+
+    def __init__(
+        self, options: Options, model: SequenceModel, interactions: Interactions, generator: torch.Generator
+    ):
+        super().__init__(model, interactions)
+        self.options = options
+        self.negatives = 0 if options.loss == "softmax" else options.negatives
+
+    def loss(self, batch: Targets) -> Tensor:
+        """The loss of a batch; returns a scalar."""
+        if self.model.causal:
+            states = self.model.states(batch.windows).flatten(0, 1)[batch.places]
+        else:
+            states = self.model.last(batch.windows)
+        table, bias = self.model.output()
+        if self.options.loss == "softmax":
+            return softmax_over_items(states, table, batch.items, bias) + self.model.penalty()
+        ids = torch.cat([batch.items[:, None], batch.negatives], 1)
+        logits = (take(table, ids) @ states[:, :, None]).squeeze(2)
+        if bias is not None:
+            logits = logits + bias[ids]
+        return SAMPLED[self.options.loss](logits[:, 0], logits[:, 1:]) + self.model.penalty()

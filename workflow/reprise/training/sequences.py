@@ -1,0 +1,183 @@
+"""The trainer of sequence models: windows of like length, a fixed number of targets a step, and Adam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reprise.data.interactions import Interactions
+from reprise.data.windows import cut
+from reprise.errors import RepriseError
+from reprise.methods.next_item import Method, Targets
+from reprise.training.build import derived_seed
+from reprise.training.checkpoint import over, under
+from reprise.training.loop import Loop, optimiser_state, restore_optimiser
+from reprise.training.options import Training
+from reprise.training.sampler import Unmet
+
+POOL = 64  # batches that are drawn together and sorted by length, so that windows of a batch need little padding
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What one epoch trains on, S windows on the host.
+
+    Attributes
+    ----------
+    users, ends, counts : int64 arrays [S]
+        A window holds the last items among the first `ends` of a user; the items that follow its last `counts`
+        positions are targets.
+    """
+
+    users: np.ndarray
+    ends: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, degrees: np.ndarray, window: int, kind: str) -> Samples:
+        """Cut histories of `degrees` [n_users] items into samples.
+
+        Target t = 1, 2, ... of a user (item t, counted from 0) has the last min(t, window) items before it as prefix.
+        `per_prefix` gives each its own sample. `one_pass` takes targets 1..window by one pass over the user's first
+        items: positions count from the window's start, so for these the prefixes are the same. Every later target's
+        window starts elsewhere and stays a sample of its own. `last_window` takes the targets in one window, the last.
+        """
+        prefixes = np.maximum(degrees - 1, 0)  # how many targets a user has
+        users = np.arange(len(degrees))
+        if kind == "last_window":
+            kept = prefixes > 0
+            return cls(users[kept], prefixes[kept], np.minimum(prefixes, window)[kept])
+        if kind == "one_pass":
+            first = np.minimum(prefixes, window)
+            kept = first > 0
+            beyond = np.maximum(prefixes - window, 0)
+            whole = users[kept], first[kept], first[kept]
+            ends = window + _counted(beyond)
+        else:
+            whole, beyond = (users[:0],) * 3, prefixes
+            ends = _counted(beyond)
+        single = np.repeat(users, beyond), ends, np.ones(len(ends), dtype=np.int64)
+        return cls(*(np.concatenate(pair) for pair in zip(whole, single, strict=True)))
+
+
+def _counted(counts: np.ndarray) -> np.ndarray:
+    """1..n for each n of `counts`, one after the other."""
+    return np.arange(1, counts.sum() + 1) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The samples of one epoch in the order of its batches.
+
+    Attributes
+    ----------
+    columns : Tensor [3, S] int64
+        `users`, `ends` and `counts` on the device.
+    bounds : list of int
+        Batch b holds samples `bounds[b]` to `bounds[b + 1]`.
+    widths, totals : list of int
+        Longest window and number of targets of each batch; known on the host, so that the device is not waited for.
+    """
+
+    columns: Tensor
+    bounds: list[int]
+    widths: list[int]
+    totals: list[int]
+
+
+class Trainer(Loop):
+    """A step is a batch of about `batch` targets (of windows, for `last_window`); an epoch sees every target once.
+
+    Nothing random is carried from step to step: the order of an epoch follows from its number, and before every step
+    the generators, PyTorch's global ones included, from which dropout is drawn, are seeded by the step's number.
+    """
+
+    def __init__(self, method: Method, interactions: Interactions, options: Training, seed: int, phase: str):
+        kind = method.options.samples
+        if not method.model.causal and kind != "per_prefix":
+            raise RepriseError(
+                f"{type(method.model).__module__}, samples: {kind}",
+                expected="samples: per_prefix, as the model reads whole windows", found=kind,
+            )
+        if options.l2:
+            raise RepriseError("training.l2", expected="0: sequence models have penalties of their own",
+                               found=str(options.l2))
+        device = interactions.items.device
+        self.options, self.data, self.seed = options, interactions, seed
+        self.window = method.model.window
+        self.samples = Samples.of(interactions.degrees.cpu().numpy(), self.window, kind)
+        if not len(self.samples.users):
+            raise RepriseError("training data", expected="a user with two items or more", found="none")
+        self.sizes = np.ones_like(self.samples.counts) if kind == "last_window" else self.samples.counts
+        # Batches are equal shares of the epoch and no smaller than the largest window, so that none is left empty.
+        self.batch = max(options.batch, int(self.sizes.max()))
+        super().__init__(method, device, phase, max(1, int(self.sizes.sum()) // self.batch))
+        self.unmet = Unmet(interactions, torch.nonzero(interactions.degrees).squeeze(1)) if method.negatives else None
+        self.generator = torch.Generator(device)
+        self.optimiser = torch.optim.Adam(method.parameters(), lr=options.learning_rate, fused=True)
+        self.epoch: Epoch | None = None
+
+    def _step(self) -> Tensor:
+        number, place = divmod(self.steps, self.steps_per_epoch)
+        if place == 0 or self.epoch is None:
+            self.epoch = self._order(number)
+        drawn = derived_seed(self.seed, f"{self.phase}/step/{self.steps}")
+        torch.manual_seed(drawn)
+        self.generator.manual_seed(drawn)
+        self.method.train()
+        loss = self.method.loss(self._batch(self.epoch, place))
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        self.method.eval()
+        return loss.detach()
+
+    def _order(self, number: int) -> Epoch:
+        """Shuffle, sort by length within pools, cut into batches, and shuffle those."""
+        rng = np.random.default_rng(derived_seed(self.seed, f"{self.phase}/order/{number}"))
+        order = rng.permutation(len(self.sizes))
+        pool = (np.cumsum(self.sizes[order]) - 1) // (POOL * self.batch)
+        order = order[np.lexsort((self.samples.ends[order], pool))]
+        before = np.cumsum(self.sizes[order]) - self.sizes[order]
+        share = before * self.steps_per_epoch // self.sizes.sum()
+        batch = rng.permutation(self.steps_per_epoch)[share]
+        by_batch = np.argsort(batch, kind="stable")
+        order = order[by_batch]
+        columns = np.stack([part[order] for part in vars(self.samples).values()])
+        bounds = np.searchsorted(batch[by_batch], np.arange(self.steps_per_epoch + 1))
+        widths = np.maximum.reduceat(np.minimum(columns[1], self.window), bounds[:-1])
+        totals = np.add.reduceat(columns[2], bounds[:-1])
+        return Epoch(
+            torch.from_numpy(columns).to(self.device), bounds.tolist(), widths.tolist(), totals.tolist()
+        )
+
+    def _batch(self, epoch: Epoch, place: int) -> Targets:
+        users, ends, counts = epoch.columns[:, epoch.bounds[place] : epoch.bounds[place + 1]]
+        width, total = epoch.widths[place], epoch.totals[place]
+        windows = cut(self.data, users, ends, width)
+        rows = torch.arange(len(users), device=self.device)
+        owner = torch.repeat_interleave(rows, counts, output_size=total)
+        back = torch.cumsum(counts, 0)[owner] - torch.arange(total, device=self.device)  # counts..1 in every window
+        places = owner * width + windows.lengths[owner] - back
+        items = self.data.items[(self.data.offsets[users] + ends)[owner] - back + 1]
+        negatives = items.new_empty(total, 0)
+        if self.unmet:
+            chance = torch.rand(
+                (total, self.method.negatives), generator=self.generator, device=self.device, dtype=torch.float64
+            )
+            negatives = self.unmet.at(users[owner][:, None].expand_as(chance), chance)
+        return Targets(windows, places, items, negatives)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
+        """Everything that the next step depends on: weights and Adam's moments."""
+        tensors, meta = super().state()
+        return tensors | over("adam", optimiser_state(self.optimiser)), meta
+
+    def restore(self, tensors: dict[str, Tensor], meta: dict[str, object]) -> None:
+        """Put back what `state` gave."""
+        super().restore(tensors, meta)
+        restore_optimiser(self.optimiser, under("adam", tensors))
+        self.epoch = None
