@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from reprise.data.interactions import Interactions
 from reprise.methods import Pairs, Setting, Wrapper, binary_cross_entropy
@@ -13,9 +13,10 @@ from reprise.models import FactorModel, xavier
 from reprise.settings import Field, Settings
 
 CELLS = {
-    "cpu": 1 << 16,
+    "cpu": 1 << 17,
     "cuda": 1 << 24,
 }  # cells of the outer product held at a time: what a core's cache, or a GPU, likes
+FACTORS = 16  # cells whose logarithm is taken at once
 
 
 class Options(Settings):
@@ -103,7 +104,7 @@ class Method(Wrapper):
 
 
 def outer_softplus(scores: Tensor, gates: Tensor) -> Tensor:
-    """Mean over all pairs (a, b) of softplus(gates[a] * scores[b]), for `scores` and `gates` [B]; returns a scalar.
+    """Mean over all pairs (a, b) of softplus(gates[a] * scores[b]), for `scores` [B], `gates` [B] >= 0; returns a scalar.
 
     The official code multiplies a [B] score with a [B, 1] gate, which broadcasts to [B, B]: every score meets the gates
     of all other pairs. Loss and both gradients are formed block by block of rows, so memory is bounded by `CELLS`, not
@@ -113,19 +114,29 @@ def outer_softplus(scores: Tensor, gates: Tensor) -> Tensor:
 
 
 class _OuterSoftplus(torch.autograd.Function):
-    """d/dscores[b] = sum_a s(g_a s_b) g_a / B^2, d/dgates[a] = sum_b s(g_a s_b) s_b / B^2, s the sigmoid."""
+    """d/dscores[b] = sum_a s(g_a s_b) g_a / B^2, d/dgates[a] = sum_b s(g_a s_b) s_b / B^2, s the sigmoid.
+
+    One exponential a cell serves all three: with e = exp(-g |s|), softplus(g s) = max(g s, 0) + log(1 + e), and the
+    sigmoid is 1 / (1 + e) where s > 0, one minus that elsewhere. As 1 + e <= 2, the logarithm of a product of `FACTORS`
+    of them is safe and spares the others.
+    """
 
     @staticmethod
     def forward(ctx, scores: Tensor, gates: Tensor) -> Tensor:
-        size = len(scores)
-        total, by_score, by_gate = scores.new_zeros(()), torch.zeros_like(scores), []
-        for block in gates.split(max(1, CELLS[scores.device.type] // size)):
-            logits = block[:, None] * scores
-            total += nn.functional.softplus(logits).sum()
-            slope = logits.sigmoid_()
-            by_score += block @ slope
-            by_gate.append(slope @ scores)
-        ctx.save_for_backward(by_score / size**2, torch.cat(by_gate) / size**2)
+        size, up = len(scores), scores > 0
+        heights = scores.abs()
+        logs, by_height, by_gate = scores.new_zeros(()), torch.zeros_like(scores), []
+        for block in gates.split(max(FACTORS, CELLS[scores.device.type] // size)):
+            below = torch.outer(block, -heights).exp_().add_(1)
+            whole = len(block) // FACTORS * FACTORS
+            logs += below[:whole].view(-1, FACTORS, size).prod(1).log_().sum() + below[whole:].log().sum()
+            share = below.reciprocal_()
+            by_height += block @ share
+            by_gate.append(share @ heights)
+        total = logs + gates.sum() * scores.clamp(min=0).sum()
+        by_score = torch.where(up, by_height, gates.sum() - by_height)
+        by_gate = torch.cat(by_gate) + scores.clamp(max=0).sum()
+        ctx.save_for_backward(by_score / size**2, by_gate / size**2)
         return total / size**2
 
     @staticmethod
