@@ -55,7 +55,7 @@ rule prepare:
     input:
         plan.canonical,
     output:
-        expand("<results>/{{paper}}/{{dataset}}/data/{part}.parquet", part=["train", "valid", "test"]),
+        expand("<results>/{{paper}}/{{dataset}}/data/{table}.parquet", table=["train", "valid", "test", "items"]),
         "<results>/{paper}/{dataset}/data/stats.json",
     log:
         "<logs>/prepare/{paper}/{dataset}.log",

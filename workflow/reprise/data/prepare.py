@@ -10,12 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reprise.data.pairs import codes, within
-from reprise.data.prepared import PARTS, Prepared
+from reprise.data.prepared import PARTS, Prepared, is_feature
 from reprise.data.recipe import Recipe
-from reprise.data.splits import as_text, item_uniform, k_core, last_per_item
+from reprise.data.splits import (
+    as_text,
+    first_seen,
+    id_schemes,
+    item_uniform,
+    k_core,
+    last_per_item,
+    leave_one_out,
+)
 from reprise.errors import RepriseError
 from reprise.files import write_json
 
@@ -25,8 +34,10 @@ REPEATED = (*(f"repeated_{part}" for part in PARTS), "valid_in_train", "test_in_
 
 
 def prepare(interactions: Path, recipe: Recipe, *, status: str, expect: Expected, where: str,
-            ) -> tuple[Prepared, Details]:
+            items: Path | None = None) -> tuple[Prepared, Details]:
     """Filter and split canonical interactions as `recipe` says, and compare the counts with `expect`.
+
+    Of the canonical `items`, what is known of them in numbers becomes features.
 
     Returns
     -------
@@ -42,13 +53,14 @@ def prepare(interactions: Path, recipe: Recipe, *, status: str, expect: Expected
     rows = _rows(interactions, recipe, where)
     user, item = rows["user"].to_numpy(), rows["item"].to_numpy()
     n_users, n_items = _count(user, f"{where}, user ids"), _count(item, f"{where}, item ids")
-    tenth = round(0.1 * len(rows))
-    test = _held_out(rows, recipe, "test", tenth, where)
-    rest = ~test
-    valid = np.zeros(len(rows), dtype=bool)
-    valid[rest] = _held_out(rows[rest], recipe, "valid", tenth, where)
+    ordered = recipe.split == "leave_one_out"
+    valid, test = _parts(rows, recipe, where)
+    train = ~valid & ~test
+    features = _features(items, rows, where) if items else {}
+    if ordered:
+        features |= {name: pa.array(ids) for name, ids in id_schemes(item, train, n_items, recipe.id_seed).items()}
     pairs = np.stack([user, item], axis=1)
-    prepared = Prepared(n_users, n_items, pairs[rest & ~valid], pairs[valid], pairs[test], status)
+    prepared = Prepared(n_users, n_items, pairs[train], pairs[valid], pairs[test], status, ordered, features)
     facts = details(prepared)
     if recipe.repeats == "refused" and (repeated := [name for name in REPEATED if facts[name]]):
         raise RepriseError(f"{where}: repeated interactions", kind="data", expected="every pair once",
@@ -62,33 +74,105 @@ def prepare(interactions: Path, recipe: Recipe, *, status: str, expect: Expected
 
 
 def _rows(interactions: Path, recipe: Recipe, where: str) -> pd.DataFrame:
-    """Read the columns user, item, part and, where an order is known, order; filter, and count ids from 0."""
+    """Read the columns user, item, part and, where an order is known, order; filter, and count ids from 0.
+
+    The ids of the source are kept as `raw_item` where it is numbered anew.
+    """
+    rows = _read(interactions, recipe, where)
+    if recipe.split == "released":
+        return rows
+    if recipe.split == "leave_one_out":
+        return _walked(rows, recipe, where)
+    kept = _core(rows, recipe, where)
+    for column in ("user", "item"):
+        # The numbers of the official code: order of first appearance, counted before the core is taken.
+        first = first_seen(rows[column])
+        rows[column] = np.searchsorted(np.unique(first[kept]), first)
+    return rows[kept]
+
+
+def _read(interactions: Path, recipe: Recipe, where: str) -> pd.DataFrame:
+    """The rows inside the recipe's window and above its least rating, in the order of the file."""
+    lists = recipe.order == "position" and recipe.split != "leave_one_out"  # a list is parted in train and test
     wanted = {"part"} if recipe.split == "released" else {"time"} if recipe.order else set()
-    wanted = {"part", "position"} if recipe.order == "position" else wanted
-    if absent := wanted - set(pq.read_schema(interactions).names):
-        raise RepriseError(f"{where}, split {recipe.split}", expected=f"a source with {', '.join(sorted(wanted))}",
+    wanted = {"part", "position"} if lists else {"position"} if recipe.order == "position" else wanted
+    needed = wanted | ({"date"} if recipe.window else set())
+    if absent := needed - set(pq.read_schema(interactions).names):
+        raise RepriseError(f"{where}, split {recipe.split}", expected=f"a source with {', '.join(sorted(needed))}",
                            found=f"none of {', '.join(sorted(absent))}", fix="give it another source, split or order")
-    liked = None if recipe.min_rating is None else [("rating", ">=", recipe.min_rating)]
-    rows = pq.read_table(interactions, columns=["user", "item", *sorted(wanted)], filters=liked).to_pandas()
+    conditions = [] if recipe.min_rating is None else [("rating", ">=", recipe.min_rating)]
+    if recipe.window:
+        conditions += [("date", ">=", recipe.window[0]), ("date", "<=", recipe.window[1])]
+    table = pq.read_table(interactions, columns=["user", "item", *sorted(wanted)], filters=conditions or None)
+    rows = table.to_pandas()
     if len(rows) == 0:
-        raise RepriseError(where, expected="interactions", found="none", fix="is min_rating above every rating?")
-    if recipe.order == "position":
+        raise RepriseError(where, expected="interactions", found="none",
+                           fix="is min_rating above every rating, or no date within the window?")
+    if lists:
         # A user's list is its line of train.txt, then its line of test.txt.
         later = rows["part"] == "test"
         rows["order"] = rows["position"] + rows["user"].map(rows["user"][~later].value_counts()).fillna(0) * later
     elif recipe.order:
-        time = rows.pop("time").to_numpy(dtype=np.int64)
-        rows["order"] = as_text(time) if recipe.order == "time_text" else time
-    if recipe.split != "released":
-        kept = k_core(rows["user"].to_numpy(), rows["item"].to_numpy(), recipe.core or 1)
-        if not kept.any():
-            raise RepriseError(where, expected=f"a {recipe.core}-core", found="no user or item has enough rows")
-        for column in ("user", "item"):
-            # The numbers of the official code: order of first appearance, counted before the core is taken.
-            first = pd.factorize(rows[column])[0]
-            rows[column] = np.searchsorted(np.unique(first[kept]), first)
-        rows = rows[kept]
+        order = rows.pop("position" if recipe.order == "position" else "time")
+        if missing := int(order.isna().sum()):
+            raise RepriseError(f"{where}, order {recipe.order}", expected="a value for every interaction",
+                               found=f"{missing} without one", fix="give it another source or order")
+        order = order.to_numpy(dtype=np.int64)
+        rows["order"] = as_text(order) if recipe.order == "time_text" else order
     return rows
+
+
+def _core(rows: pd.DataFrame, recipe: Recipe, where: str) -> np.ndarray:
+    """Mark the rows of the recipe's k-core, [N] bool."""
+    kept = k_core(rows["user"].to_numpy(), rows["item"].to_numpy(), recipe.core or 1)
+    if not kept.any():
+        raise RepriseError(where, expected=f"a {recipe.core}-core", found="no user or item has enough rows")
+    return kept
+
+
+def _walked(rows: pd.DataFrame, recipe: Recipe, where: str) -> pd.DataFrame:
+    """Numbers and rows as S3-Rec's `data_process.py` has them: user after user, each one's rows in order of time.
+
+    Users stand in order of their first row in the file, dropped rows included; equal times in the order of the file.
+    """
+    rows["user"] = first_seen(rows["user"])
+    rows = rows.iloc[np.lexsort((rows["order"], rows["user"]))]
+    rows = rows[_core(rows, recipe, where)]
+    numbers = {"user": first_seen(rows["user"]), "item": first_seen(rows["item"])}
+    return rows.assign(raw_item=rows["item"], **numbers).reset_index(drop=True)
+
+
+def _features(items: Path, rows: pd.DataFrame, where: str) -> dict[str, pa.Array]:
+    """What the source knows of the items of `rows` in whole numbers, one each or a list each, by name."""
+    table = pq.read_table(items)
+    known = [field.name for field in table.schema if field.name != "item" and is_feature(field.type)]
+    if not known:
+        return {}
+    raw = rows["raw_item" if "raw_item" in rows else "item"].to_numpy()
+    _, first = np.unique(rows["item"], return_index=True)
+    place = pd.Index(table["item"].to_pandas()).get_indexer(raw[first])
+    if (unknown := place < 0).any():
+        raise RepriseError(f"{where}, {items.name}", expected="a row for every item", kind="data",
+                           found=f"none for {unknown.sum()} of {len(place)}, e.g. {raw[first][unknown][0]}",
+                           fix="canonicalise the source again")
+    features = {name: table[name].combine_chunks().take(pa.array(place)) for name in known}
+    for name, feature in features.items():
+        if feature.null_count or (not pa.types.is_integer(feature.type) and feature.flatten().null_count):
+            raise RepriseError(f"{where}, {items.name}, {name}", expected="a value for every item", kind="data",
+                               found="nulls", fix="an empty list says that nothing is known")
+    return features
+
+
+def _parts(rows: pd.DataFrame, recipe: Recipe, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Mark the rows of the validation and of the test part, [N] bool each."""
+    if recipe.split == "leave_one_out":
+        part = leave_one_out(rows["user"].to_numpy())
+        return part == 1, part == 2
+    tenth = round(0.1 * len(rows))
+    test = _held_out(rows, recipe, "test", tenth, where)
+    valid = np.zeros(len(rows), dtype=bool)
+    valid[~test] = _held_out(rows[~test], recipe, "valid", tenth, where)
+    return valid, test
 
 
 def _held_out(rows: pd.DataFrame, recipe: Recipe, part: str, tenth: int, where: str) -> np.ndarray:
@@ -118,8 +202,9 @@ def _held_out(rows: pd.DataFrame, recipe: Recipe, part: str, tenth: int, where: 
 def details(prepared: Prepared) -> Details:
     """Count what the paper's table does not show, but the metrics feel.
 
-    `<part>_per_item` is a histogram: how many items have that many rows in the part. `test_in_train` are test rows that
-    are masked, because train or validation hold the pair too: they can never be hit. `cold_items` are items of the test
+    `<part>_per_item` is a histogram: how many items have that many rows in the part. `test_in_train` are test rows whose
+    pair train or validation hold too: where a ranking masks what a user has seen, they can never be hit.
+    `users_with_repeats` have a pair twice, in whatever parts. `cold_items` are items of the test
     part that train and validation never show.
     """
     both = prepared.parts("train+valid")
@@ -135,6 +220,9 @@ def details(prepared: Prepared) -> Details:
         counts[f"{part}_per_item"] = {n: int(items) for n, items in enumerate(np.bincount(per_item)) if items}
     counts["valid_in_train"] = int(within(_codes(prepared.valid), _codes(prepared.train)).sum())
     counts["test_in_train"] = int(within(_codes(prepared.test), _codes(both)).sum())
+    everything = prepared.parts("+".join(PARTS))
+    _, first = np.unique(_codes(everything), return_index=True)
+    counts["users_with_repeats"] = len(np.unique(np.delete(everything[:, 0], first)))
     counts["cold_items"] = len(np.setdiff1d(prepared.test[:, 1], both[:, 1]))
     return counts
 
@@ -180,7 +268,7 @@ def compare(expect: Expected, found: Expected) -> list[str]:
 def leaks(prepared: Prepared, repeats: str = "refused") -> list[str]:
     """List what is wrong with prepared data: pairs in two parts, ids out of range, ids that never occur.
 
-    Where `repeats` are `kept`, a pair may be in two parts: the later row is masked, and `stats.json` counts it.
+    Where `repeats` are `kept`, a pair may be in two parts; `stats.json` counts how often.
     """
     found = []
     of = {part: _codes(prepared.parts(part)) for part in PARTS}

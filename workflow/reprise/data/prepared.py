@@ -1,12 +1,14 @@
-"""A prepared data set: three disjoint parts of (user, item) pairs with ids counted from 0."""
+"""A prepared data set: three parts of (user, item) pairs with ids counted from 0, and what is known of the items."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +18,7 @@ from reprise.errors import RepriseError
 from reprise.files import read_json, replacing, write_json
 
 PARTS = ("train", "valid", "test")
+ITEMS = "items.parquet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,11 @@ class Prepared:
         interaction is a repeated row.
     status : str
         `official`, `rebuilt`, `recovered` or `small-world`.
+    ordered : bool
+        The rows of a user stand in order of time, those of `train` before those of `valid` and `test`, instead of in
+        order of the items.
+    features : Mapping of str to array [n_items]
+        What is known of the items, by name: a whole number each, or a list of them, which may be empty.
     """
 
     n_users: int
@@ -39,20 +47,30 @@ class Prepared:
     valid: np.ndarray
     test: np.ndarray
     status: str
+    ordered: bool = False
+    features: Mapping[str, pa.Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for part in PARTS:
             pairs = np.asarray(getattr(self, part), dtype="<i4").reshape(-1, 2)
-            object.__setattr__(self, part, pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))])
+            keys = (pairs[:, 0],) if self.ordered else (pairs[:, 1], pairs[:, 0])
+            object.__setattr__(self, part, pairs[np.lexsort(keys)])
 
     @functools.cached_property
     def content(self) -> str:
-        """SHA-256 over the shapes and the little-endian bytes of the sorted parts: equal data, equal hash."""
-        digest = hashlib.sha256(f"{self.n_users} {self.n_items}".encode())
+        """SHA-256 over the shapes and the little-endian bytes of the sorted parts: equal data, equal hash.
+
+        Order and features count where there are any, so that data without them keep the hash that they always had.
+        """
+        digest = hashlib.sha256(f"{self.n_users} {self.n_items}{' ordered' * self.ordered}".encode())
         for part in PARTS:
             pairs = getattr(self, part)
             digest.update(f" {part} {len(pairs)} ".encode())
             digest.update(pairs.tobytes())
+        for name in sorted(self.features):
+            for numbers in _values_and_lengths(self.features[name]):
+                digest.update(f" {name} {len(numbers)} ".encode())
+                digest.update(numbers.tobytes())
         return digest.hexdigest()
 
     def parts(self, name: str) -> np.ndarray:
@@ -63,6 +81,18 @@ class Prepared:
                                found=", ".join(sorted(unknown)))
         return np.concatenate([getattr(self, one) for one in names])
 
+    def interactions(self, name: str, device: Any = "cpu") -> Any:
+        """The pairs of a part, or of several, as `Interactions` on a device, with the features as `Lists` beside.
+
+        Where the data are `ordered`, name the parts in the order of time: `train+valid`.
+        """
+        # PyTorch comes in by name: whoever prepares or reports has none of it, and its code decides nothing there.
+        laid_out = importlib.import_module("reprise.data.interactions")
+        pairs = self.parts(name)
+        laid = laid_out.Interactions.of(pairs, self.n_users, self.n_items, device, ordered=self.ordered)
+        features = {key: laid_out.Lists.of(*_values_and_lengths(one), device) for key, one in self.features.items()}
+        return replace(laid, features=features)
+
     def statistics(self) -> dict[str, int | float]:
         """Count what a paper's table of data sets counts, and what its split promises of every item."""
         both = self.parts("train+valid")
@@ -72,7 +102,10 @@ class Prepared:
             "sparsity": total / (self.n_users * self.n_items),
             "train": len(self.train), "valid": len(self.valid), "test": len(self.test), "train+valid": len(both),
             "users_without_train": self.n_users - len(np.unique(both[:, 0])),
+            "avg_items_per_user": total / self.n_users, "avg_users_per_item": total / self.n_items,
         }
+        lengths = np.bincount(np.concatenate([both[:, 0], self.test[:, 0]]), minlength=self.n_users)
+        counts |= {"min_sequence_length": int(lengths.min()), "max_sequence_length": int(lengths.max())}
         for part in PARTS:
             pairs = getattr(self, part)
             per_item = np.bincount(pairs[:, 1], minlength=self.n_items)
@@ -81,13 +114,15 @@ class Prepared:
         return counts
 
     def save(self, folder: str | Path, stats: Mapping[str, object] | None = None) -> None:
-        """Write `<part>.parquet` and, last, `stats.json` with the statistics, status, content hash and `stats`."""
+        """Write `<part>.parquet`, `items.parquet` and, last, `stats.json`: statistics, status, content and `stats`."""
         for part in PARTS:
             pairs = getattr(self, part)
             table = pa.table({"user": pairs[:, 0], "item": pairs[:, 1]})
             with replacing(Path(folder) / f"{part}.parquet") as beside:
                 pq.write_table(table, beside)
-        own = self.statistics() | {"status": self.status, "content": self.content}
+        with replacing(Path(folder) / ITEMS) as beside:
+            pq.write_table(pa.table({"item": np.arange(self.n_items), **self.features}), beside)
+        own = self.statistics() | {"status": self.status, "ordered": self.ordered, "content": self.content}
         write_json(Path(folder) / "stats.json", {**(stats or {}), **own})
 
     @classmethod
@@ -102,18 +137,40 @@ class Prepared:
         folder = Path(folder)
         stats = read_json(folder / "stats.json")
         pairs = {part: _read_pairs(folder / f"{part}.parquet") for part in PARTS}
-        prepared = cls(stats["users"], stats["items"], **pairs, status=stats["status"])
+        table = _read(folder / ITEMS)
+        features = {name: table[name].combine_chunks() for name in table.column_names if name != "item"}
+        prepared = cls(stats["users"], stats["items"], **pairs, status=stats["status"],
+                       ordered=stats.get("ordered", False), features=features)
         if prepared.content != stats["content"]:
             raise RepriseError(str(folder), expected=f"content {stats['content']}, as stats.json says",
                                found=prepared.content, fix="run its prepare stage again")
         return prepared
 
 
+def is_feature(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds whole numbers, one an item or a list an item."""
+    return pa.types.is_integer(kind) or (
+        (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and pa.types.is_integer(kind.value_type)
+    )
+
+
+def _values_and_lengths(feature: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """A feature as lists that follow one another: their values [M] and lengths [n_items], little-endian int64."""
+    single = pa.types.is_integer(feature.type)
+    values, lengths = (feature, np.ones(len(feature))) if single else (feature.flatten(), feature.value_lengths())
+    return np.asarray(values, dtype="<i8"), np.asarray(lengths, dtype="<i8")
+
+
 def _read_pairs(path: Path) -> np.ndarray:
+    table = _read(path, "user", "item")
+    return np.stack([table[name].to_numpy() for name in ("user", "item")], axis=1)
+
+
+def _read(path: Path, *columns: str) -> pa.Table:
+    """Read some columns of a file, or all of it."""
     try:
-        table = pq.read_table(path, columns=["user", "item"])
+        return pq.read_table(path, columns=list(columns) or None)
     except (OSError, pa.ArrowException) as error:
         found = "no such file" if isinstance(error, FileNotFoundError) else str(error)
-        raise RepriseError(str(path), expected="a parquet file with the columns user and item", found=found,
-                           fix="run its prepare stage again") from None
-    return np.stack([table[name].to_numpy() for name in ("user", "item")], axis=1)
+        expected = f"a parquet file with the columns {' and '.join(columns) or 'item and those of its features'}"
+        raise RepriseError(str(path), expected=expected, found=found, fix="run its prepare stage again") from None

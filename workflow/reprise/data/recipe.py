@@ -12,18 +12,22 @@ from reprise.settings import Field, Settings
 class Recipe(Settings):
     """How canonical interactions become train, valid and test.
 
-    Three ways to split: `released` takes the parts of the released files and keeps their ids; `official_rule` holds out
+    Four ways to split: `released` takes the parts of the released files and keeps their ids; `official_rule` holds out
     the last `test_k` interactions of every item (`splits.last_per_item`); `paper` draws a tenth for the test part and a
     tenth for validation, uniform over items (`splits.item_uniform`). The last two number users and items anew, in the
     order in which they first appear.
     """
 
-    split: Literal["released", "official_rule", "paper"] | None = None
+    split: Literal["released", "official_rule", "paper", "leave_one_out"] | None = None
     min_rating: float | None = Field(None, description="only ratings of at least this are interactions")
+    window: tuple[str, str] | None = Field(
+        None, description="only interactions whose `date`, a text, lies between these two texts, ends included"
+    )
     core: int | None = Field(None, ge=1, description="drop users and items with fewer rows, until none is left")
     order: Literal["position", "time", "time_text"] | None = Field(
         None, description="what `last` means: the place in the user's list, the time, or the time compared as a text"
     )
+    id_seed: int = Field(20210814, description="leave_one_out: seed of the permutation of the id scheme `shuffled`")
     test_k: int | None = Field(None, ge=0, description="official_rule: the most that an item gives to the test part")
     split_seed: int = Field(20210814, description="seed of the draws of `paper`")
     valid_k: int | None = Field(
@@ -36,11 +40,12 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _uses_every_key(self) -> Recipe:
-        needed = {"official_rule": {"order", "test_k"}}.get(self.split, set())
+        needed = {"official_rule": {"order", "test_k"}, "leave_one_out": {"order"}}.get(self.split, set())
         allowed = {
             "released": {"valid_k", "valid_seed", "repeats"},
             "official_rule": {"order", "test_k", "min_rating", "core", "valid_k", "repeats"},
             "paper": {"split_seed", "min_rating", "core", "repeats"},
+            "leave_one_out": {"order", "window", "min_rating", "core", "id_seed", "repeats"},
         }.get(self.split, set())
         given = {key for key in self.model_fields_set & set(Recipe.model_fields) if key != "split"}
         if wrong := given - allowed:

@@ -18,9 +18,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from reprise.data import small_sequences
 from reprise.errors import RepriseError
 from reprise.files import write_text
 
@@ -160,14 +162,19 @@ def _write_user_lists(world: World, folder: Path) -> None:
         write_text(folder / f"{part}.txt", "\n".join(lines) + "\n")
 
 
-FORMATS: dict[str, Callable[[World, Path], None]] = {"user_lists": _write_user_lists}
+# By raw format: what is written, and how.
+FORMATS: dict[str, tuple[Callable[[], Any], Callable[[Any, Path], None]]] = {
+    "user_lists": (make, _write_user_lists),
+    "s3rec": (small_sequences.make, small_sequences.write),
+}
 
 
-def write(form: str, folder: str | Path, world: World | None = None) -> None:
-    """Write a world, by default `make()`, into `folder` in the raw format `form`, as its reader expects it.
+def write(form: str, folder: str | Path, world: Any = None) -> None:
+    """Write a world, by default the one that belongs to it, in the raw format `form`, as its reader expects it.
 
     Raises a `RepriseError` for a format that is not among `FORMATS`.
     """
     if form not in FORMATS:
         raise RepriseError(f"raw format {form!r}", expected="one of " + ", ".join(FORMATS), found=form)
-    FORMATS[form](make() if world is None else world, Path(folder))
+    maker, writer = FORMATS[form]
+    writer(maker() if world is None else world, Path(folder))

@@ -139,3 +139,59 @@ def last_per_item(user: np.ndarray, item: np.ndarray, k: int, order: np.ndarray 
     mask = np.empty(len(item), dtype=bool)
     mask[by_item] = np.arange(len(item)) >= np.repeat(first + n - held, n)
     return mask
+
+
+def leave_one_out(user: np.ndarray) -> np.ndarray:
+    """Tell each interaction's part: the last of every user is test, the last but one validation, the rest training.
+
+    A user with fewer than three interactions has nothing to give: all of them are training.
+
+    Parameters
+    ----------
+    user : int array [N]
+        The rows of a user stand together, in order of time.
+
+    Returns
+    -------
+    int8 array [N]
+        0 training, 1 validation, 2 test.
+    """
+    last = np.append(user[1:] != user[:-1], True)[: len(user)]
+    lengths = np.diff(np.flatnonzero(last), prepend=-1)
+    before_end = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(user))  # 1 for a user's last row
+    return np.where(np.repeat(lengths, lengths) >= 3, np.clip(3 - before_end, 0, 2), 0).astype(np.int8)
+
+
+def first_seen(ids: np.ndarray) -> np.ndarray:
+    """Number ids [N] from 0 in the order in which they first appear; int array [N]."""
+    return pd.factorize(ids)[0]
+
+
+def id_schemes(items: np.ndarray, training: np.ndarray, n_items: int, seed: int) -> dict[str, np.ndarray]:
+    """Three ways to number the items from 1, for models that read an id as digits.
+
+    `appearance` is the number under which an item is known everywhere else, plus one: the order of first appearance,
+    held-out interactions included, which gives some of them away. `shuffled` is a seeded permutation. In
+    `train_appearance` the order is that of the first appearance in training (Hua et al., How to Index Item IDs,
+    SIGIR-AP 2023); items that training never shows come last, in a seeded order, so that nothing of the held-out parts
+    is left in it.
+
+    Parameters
+    ----------
+    items : int array [N]
+        Items from 0 to `n_items` - 1, user after user, each user's in order of time.
+    training : bool array [N]
+        Which of the rows are training.
+
+    Returns
+    -------
+    dict of str to int array [n_items]
+    """
+    rng = np.random.default_rng(seed)
+    appearance, shuffled = np.arange(1, n_items + 1), rng.permutation(n_items) + 1
+    distinct, first = np.unique(items[training], return_index=True)
+    unseen = np.setdiff1d(np.arange(n_items), distinct)
+    walked = np.concatenate([distinct[np.argsort(first)], rng.permutation(unseen)])
+    numbers = np.empty(n_items, dtype=np.int64)
+    numbers[walked] = appearance
+    return {"appearance": appearance, "shuffled": shuffled, "train_appearance": numbers}

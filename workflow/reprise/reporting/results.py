@@ -25,7 +25,7 @@ COLUMNS = [*RUN, *MEASURED, "value"]
 PROVENANCE = ["device", "threads", "data", "fingerprint", "commit", "date"]
 CELL = [*(name for name in RUN if name != "seed"), *MEASURED]
 PAIR = ["exhibit", "dataset", "reading", "metric", "k", "lhs", "rhs"]  # two methods, compared for an exhibit
-STATISTICS = ("users", "items", "interactions", "sparsity")
+STATISTICS = ("users", "items", "interactions", "sparsity", "avg_items_per_user", "avg_users_per_item")
 COSTS = ("wall_s", "epochs", "steps", "peak_bytes")
 WHOLE = ("seed", "k", "threads", "seeds")
 REAL = ("value", "mean", "sd", "atol", "diff", "low", "high", "p", "p_adjusted", "effect", "effect_ratio")
@@ -195,14 +195,15 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
 
 
 def _statistics(paper: Paper, config: Config) -> pd.DataFrame:
-    """Rows for what `stats.json` says of every prepared data set."""
+    """Rows for what `stats.json` says of every prepared data set, as far as a table shows it."""
+    shown = {name for table in paper.tables.values() if table.kind == "statistics" for name in table.metrics}
     rows = []
     for key in paper.datasets:
         path = Path(config.results, paper.name, key, "data", "stats.json")
         if config.keeps("datasets", key) and path.exists():
             stats = read_json(path)
             shared = {"dataset": key, "data": stats["status"], "fingerprint": stats["content"]}
-            rows += [{**shared, "metric": name, "value": stats[name]} for name in STATISTICS]
+            rows += [{**shared, "metric": name, "value": stats[name]} for name in STATISTICS if name in shown]
             if paper.groups and path.with_name("train.parquet").exists():
                 names = (*MEASURED, "value")
                 rows += [{**shared, **dict(zip(names, row, strict=True))} for row in _groups(paper, path)]

@@ -7,7 +7,13 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-LABELS = {"hr": "HR", "ndcg": "NDCG", "mrr": "MRR"}
+LABELS = {
+    "hr": "HR",
+    "ndcg": "NDCG",
+    "mrr": "MRR",
+    "avg_items_per_user": "Items per user",
+    "avg_users_per_item": "Users per item",
+}
 SYMBOLS = {
     "reproduced": "✓",
     "close": "≈",

@@ -10,6 +10,11 @@ import argparse
 import logging
 from pathlib import Path
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 from reprise.config import Config
 from reprise.data.readers import reader
 from reprise.files import read_json, replacing, sha256, write_json
@@ -33,12 +38,34 @@ def main(args: argparse.Namespace, config: Config) -> None:
     rows = {}
     for name in ("interactions", "items", "users"):
         table = getattr(tables, name)
-        rows[name] = len(table)
+        if table is None:
+            table = _occurring(folder / "interactions.parquet", name.removesuffix("s"))
         with replacing(folder / f"{name}.parquet") as beside:
-            table.to_parquet(beside, index=False)
+            rows[name] = _write(table, beside)
     write_json(folder / "canonical.json", {
         "source": args.source, "reader": args.reader, "status": receipt["status"], "rows": rows, "facts": tables.facts,
         "inputs": {file: sha256(raw / file) for file in tables.files},
     })
     logger.info("canonicalise %s: %s interactions, %s items, %s users", args.source,
                 *(f"{rows[name]:,}" for name in ("interactions", "items", "users")))
+
+
+def _write(table: pd.DataFrame | pa.RecordBatchReader, path: Path) -> int:
+    """Write a table, or a stream as it comes; return the number of its rows."""
+    if isinstance(table, pd.DataFrame):
+        table.to_parquet(path, index=False)
+        return len(table)
+    rows = 0
+    with pq.ParquetWriter(path, table.schema) as writer:
+        for batch in table:
+            writer.write_batch(batch)
+            rows += len(batch)
+    return rows
+
+
+def _occurring(interactions: Path, column: str) -> pd.DataFrame:
+    """The users or items of a file, ascending; in memory are only these."""
+    distinct = pa.array([], pq.read_schema(interactions).field(column).type)
+    for batch in pq.ParquetFile(interactions).iter_batches(columns=[column]):
+        distinct = pc.unique(pa.concat_arrays([distinct, pc.unique(batch.column(0))]))
+    return pd.DataFrame({column: distinct.sort().to_numpy(zero_copy_only=False)})

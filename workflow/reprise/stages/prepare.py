@@ -1,6 +1,7 @@
 """Split a data set as its paper does, with ids from 0, and stop if the counts are not the paper's.
 
-Reads resources/canonical/<source>/, writes results/<paper>/<dataset>/data/{train,valid,test}.parquet and stats.json.
+Reads resources/canonical/<source>/, writes results/<paper>/<dataset>/data/{train,valid,test,items}.parquet and
+stats.json.
 Nothing is written when a count differs, so that nothing can be trained on data that the paper did not have.
 """
 
@@ -37,7 +38,7 @@ def main(args: argparse.Namespace, config: Config) -> None:
     status = read_json(canonical / "canonical.json")["status"]
     with noting_failure(folder, data_code(dataset)):
         prepared, details = prepare(canonical / "interactions.parquet", dataset, status=status, expect=dataset.expect,
-                                    where=f"{args.paper} {args.dataset}")
+                                    where=f"{args.paper} {args.dataset}", items=canonical / "items.parquet")
         prepared.save(folder / "data", {"dataset": args.dataset, "expected": dataset.expect, "split": dataset.split,
                                         "order": _order(dataset), **details})
     logger.info("prepare %s %s: train %s, valid %s, test %s", args.paper, args.dataset,
@@ -45,7 +46,9 @@ def main(args: argparse.Namespace, config: Config) -> None:
 
 
 def _order(dataset: Dataset) -> str:
-    """What put an item's interactions in order when its validation part was cut."""
+    """What put interactions in order when the validation part was cut."""
+    if dataset.split == "leave_one_out":
+        return f"{dataset.order}, within each user"
     if dataset.valid_k is None:
         return "that of the released validation part"
     if dataset.split == "released":

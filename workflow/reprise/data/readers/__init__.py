@@ -1,7 +1,8 @@
 """One module a raw format. Each has `read(folder) -> Tables`.
 
 `Tables.interactions` has the columns `user`, `item` (int64 or text), `time` (Int64, unix seconds, or null), `rating`
-(Float64 or null), then the source's own columns; `Tables.items` and `Tables.users` have a row an item and a user.
+(Float64 or null), then the source's own columns; `Tables.items` and `Tables.users` have a row an item and a user, and
+what is known of them: numbers or lists of numbers are features that models may read.
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ from reprise.errors import RepriseError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 class Tables(NamedTuple):
     """What a reader makes of a raw source.
 
-    `facts` are counts worth keeping; `files` are the names of the files that were read.
+    `interactions` of a file that is larger than memory are a stream, written as it is read. `items` or `users` that are
+    None are those that occur in the interactions. `facts` are counts worth keeping; `files` are the names of the files
+    that were read.
     """
 
-    interactions: pd.DataFrame
-    items: pd.DataFrame
-    users: pd.DataFrame
+    interactions: pd.DataFrame | pa.RecordBatchReader
+    items: pd.DataFrame | None
+    users: pd.DataFrame | None
     facts: dict[str, int]
     files: tuple[str, ...]
 

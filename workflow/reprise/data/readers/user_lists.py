@@ -37,7 +37,7 @@ def read(folder: Path) -> Tables:
         validation pairs that are not in `train.txt`.
     """
     files = tuple(f"{part}.txt" for part in PARTS)
-    frames = [_read_part(Path(folder) / file, part) for file, part in zip(files, PARTS, strict=True)]
+    frames = [read_lists(Path(folder) / file, f"the {part} part") for file, part in zip(files, PARTS, strict=True)]
     table = pd.concat(frames, ignore_index=True)
     table.insert(2, "time", pd.array([pd.NA], dtype="Int64").repeat(len(table)))
     table.insert(3, "rating", pd.array([pd.NA], dtype="Float64").repeat(len(table)))
@@ -53,7 +53,8 @@ def read(folder: Path) -> Tables:
 
 def _mark_valid(table: pd.DataFrame, folder: Path) -> dict[str, int]:
     """Mark the rows of `train.txt` that are validation; count the pairs by which `val/train.txt` is not the rest."""
-    frames = (table, *(_read_part(folder / file, part) for file, part in ((VALID, "validation"), (REST, "training"))))
+    parts = ((VALID, "the validation part"), (REST, "the training part"))
+    frames = (table, *(read_lists(folder / file, part) for file, part in parts))
     pairs, valid, rest = (codes(frame["user"], frame["item"]) for frame in frames)
     train = (table["part"] == "train").to_numpy()
     if strange := int((~within(valid, pairs[train])).sum()):
@@ -66,12 +67,15 @@ def _mark_valid(table: pd.DataFrame, folder: Path) -> dict[str, int]:
     return {"unlike_val_train": int((~within(rest, left)).sum() + (~within(left, rest)).sum())}
 
 
-def _read_part(path: Path, part: str) -> pd.DataFrame:
-    """Read one file into the columns user, item, position [N]."""
+def read_lists(path: Path, what: str) -> pd.DataFrame:
+    """Read one file into the columns user, item, position [N], in the file's order.
+
+    `what` says in an error what the file should have been. Raises a `RepriseError` as `read` does.
+    """
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise RepriseError(str(path), expected=f"the {part} part, lines of {LINE}", found="no such file") from None
+        raise RepriseError(str(path), expected=f"{what}, lines of {LINE}", found="no such file") from None
     data = np.frombuffer(raw.rstrip(b"\r\n").replace(b"\r\n", b"\n") + b"\n", dtype=np.uint8)
     if len(data) == 1:
         raise RepriseError(str(path), expected=f"lines of {LINE}", found="an empty file")

@@ -1,0 +1,91 @@
+"""`reviews_<Category>_5.json.gz` of the Amazon reviews of 2014: one review a line, as strict JSON; rows in file order.
+
+`meta_<Category>.json.gz`, where it is there, says more of the products: brand and categories. Its lines are not JSON
+but dictionaries as Python prints them. They are read as literals and never evaluated.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from reprise.data.json_lines import batches, opened, refused
+from reprise.data.readers import Tables
+from reprise.errors import RepriseError
+
+READ = pa.schema({"reviewerID": pa.string(), "asin": pa.string(), "unixReviewTime": pa.int64(),
+                  "overall": pa.float64()})
+SHARED = {"reviewerID": "user", "asin": "item", "unixReviewTime": "time", "overall": "rating"}
+PRODUCT = re.compile(rb"'asin':\s*'([^']*)'")
+LINE = "{'asin': text, 'brand': text, 'categories': [[text, ...], ...]}, the last two if known"
+
+
+def read(folder: Path) -> Tables:
+    """Read the one `reviews_*_5.json.gz` (or `.json`) of a folder, and the `meta_*` of the same category.
+
+    `items` adds `brand` (text or null) and `categories` (a list of texts, each once, the top one left out).
+
+    Raises
+    ------
+    RepriseError
+        No such file, or more than one; as `json_lines.batches`; a line on a reviewed product that is no literal.
+    """
+    path = _only(Path(folder))
+    table = pa.Table.from_batches(batches(path, READ)).rename_columns(SHARED)
+    interactions = table.to_pandas().astype({"time": "Int64", "rating": "Float64"})
+    items, users = (pd.DataFrame({column: np.sort(interactions[column].unique())}) for column in ("item", "user"))
+    files, facts = [path.name], {}
+    meta = path.with_name(path.name.replace("reviews_", "meta_").replace("_5.json", ".json"))
+    if meta.exists():
+        items = items.merge(_products(meta, set(items["item"])), how="left", on="item")
+        facts = {"items_without_product": int(items["categories"].isna().sum())}
+        files.append(meta.name)
+    return Tables(interactions, items, users, facts, tuple(files))
+
+
+def _only(folder: Path) -> Path:
+    found = sorted({*folder.glob("reviews_*_5.json.gz"), *folder.glob("reviews_*_5.json")})
+    if len(found) != 1:
+        raise RepriseError(f"{folder}/reviews_*_5.json.gz", expected="one file",
+                           found=", ".join(map(str, found)) or "no such file", fix="fetch the source again")
+    return found[0]
+
+
+def _products(path: Path, wanted: Collection[str]) -> pd.DataFrame:
+    """Brand and categories of the `wanted` products; lines that name none of them are not looked at."""
+    products = {}
+    try:
+        with opened(path) as lines:
+            for number, line in enumerate(lines, start=1):
+                if not any(name.decode("utf-8", "replace") in wanted for name in PRODUCT.findall(line)):
+                    continue
+                try:
+                    product = _product(ast.literal_eval(line.decode().strip()))
+                except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+                    raise refused(path, number, line, LINE, str(error)) from None
+                if product["item"] in wanted:
+                    products.setdefault(product["item"], product)
+    except (OSError, EOFError) as error:
+        raise RepriseError(str(path), expected="a whole file", found=str(error), fix="fetch the source again") from None
+    return pd.DataFrame(list(products.values()), columns=["item", "brand", "categories"])
+
+
+def _product(record: Any) -> dict[str, Any]:
+    """What is kept of a line; another kind of value than is expected is a ValueError."""
+    if not isinstance(record, dict) or not isinstance(record.get("asin"), str):
+        raise ValueError("no dictionary with an asin")
+    paths = record.get("categories", [])
+    if not isinstance(paths, list) or not all(isinstance(name, str) for path in paths for name in path):
+        raise ValueError("categories that are no lists of texts")
+    categories = list(dict.fromkeys(name for path in paths for name in path[1:]))
+    brand = record.get("brand")
+    if brand is not None and not isinstance(brand, str):
+        raise ValueError("a brand that is no text")
+    return {"item": record["asin"], "brand": brand, "categories": categories}
