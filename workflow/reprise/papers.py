@@ -78,6 +78,9 @@ class Exhibit(Settings):
     caption: str = ""
     kind: Literal["statistics", "metrics", "figure"]
     datasets: tuple[str, ...]
+    printed_as: tuple[str, ...] = Field(
+        (), description="tables of reported.csv that hold its printed numbers, the first that has one; none: its own"
+    )
     methods: tuple[str, ...] = Field(
         (), description="rows: a method, a variant `<method> <name>`, or settings `<method>[alpha=1e-2;beta=1e-3]`"
     )

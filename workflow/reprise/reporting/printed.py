@@ -31,9 +31,10 @@ SLOT = ["table", "dataset", "metric", "k", "group"]
 def printed_numbers(paper: Paper) -> pd.DataFrame:
     """Every printed number, with its data set by key and `gap`, the distance to the reference method of its backbone.
 
-    `gap` is NaN for the reference itself and where the table does not print it.
+    `gap` is NaN for the reference itself and where the table does not print it. Numbers that a table takes over from
+    another paper's tables (`printed_as`) count as its own.
     """
-    numbers = read_tidy(paper.folder / "reported.csv", PRINTED)
+    numbers = _taken_over(paper, read_tidy(paper.folder / "reported.csv", PRINTED))
     numbers = numbers.assign(
         dataset=numbers["dataset"].str.lower().str.replace(" ", "-"),
         printed=numbers["printed"].astype(float),
@@ -48,6 +49,19 @@ def printed_numbers(paper: Paper) -> pd.DataFrame:
         (merged["printed"] - merged["reference_printed"]).abs().where(merged["method"] != merged["reference"], np.nan)
     )
     return merged[[*PRINTED, "gap"]]
+
+
+def _taken_over(paper: Paper, numbers: pd.DataFrame) -> pd.DataFrame:
+    """Put the numbers of every `printed_as` under the table that shows them, and leave what no table shows."""
+    taken = {name.removeprefix("table"): exhibit.printed_as for name, exhibit in paper.tables.items()}
+    if not any(taken.values()):
+        return numbers
+    parts = [numbers[numbers["table"].isin([name for name, others in taken.items() if not others])]]
+    for name, others in taken.items():
+        rank = numbers["table"].map({other: place for place, other in enumerate(others)})
+        found = numbers[rank.notna()].assign(rank=rank, table=name).sort_values("rank", kind="stable")
+        parts.append(found.drop_duplicates([*SLOT, "method"]).drop(columns="rank"))
+    return pd.concat(parts, ignore_index=True)
 
 
 def printed_claims(paper: Paper) -> pd.DataFrame:

@@ -1,7 +1,8 @@
-"""Measure what a run costs here: seconds an epoch, seconds a ranking of all items for all users, peak memory.
+"""Measure what a run costs here: seconds a step, an epoch and a ranking, peak memory, and the least that a step can take.
 
 Trains on prepared data as a run does, with the configured device and threads, after one epoch to warm up. Prints one
-JSON object on standard output and keeps nothing: no run, no checkpoint (on a GPU, the lock that every run takes).
+JSON object a method on standard output and keeps nothing: no run, no checkpoint (on a GPU, the lock that every run
+takes). `all` measures every method of the paper, each in a process of its own, so that peak memory is its own.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import json
 import logging
 import resource
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +25,9 @@ from reprise.papers import Run, load_paper
 from reprise.training.devices import leased
 from reprise.training.execution import Execution, keep_freed_memory
 
-HELP = "measure seconds an epoch, seconds a ranking, and peak memory; keeps nothing"
+HELP = "measure seconds a step, an epoch and a ranking, and peak memory; keeps nothing"
 SEED = 1  # costs do not depend on it
+PROBE = 3  # repeats of a probe of the device
 logger = logging.getLogger("reprise")
 
 
@@ -31,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Name a run but for its seed, and how often to measure."""
     parser.add_argument("paper")
     parser.add_argument("dataset")
-    parser.add_argument("method", help="as its table prints it, for instance MACR_MF")
+    parser.add_argument("method", help="as its table prints it, for instance MACR_MF; or all")
     parser.add_argument("reading", help="printed or sound")
     parser.add_argument("--epochs", type=int, default=3, metavar="N", help="epochs a repeat (default 3)")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="repeats, whose median counts (default 3)")
@@ -42,14 +46,28 @@ def main(args: argparse.Namespace, config: Config) -> None:
     if min(args.epochs, args.repeats) < 1:
         raise RepriseError("benchmark", expected="--epochs >= 1 and --repeats >= 1",
                            found=f"{args.epochs} and {args.repeats}")
-    backbone = load_paper(args.paper).method(args.method).backbone
+    paper = load_paper(args.paper)
+    if args.method == "all":
+        _each_apart([name for name, method in paper.methods.items() if not method.not_run])
+        return
+    backbone = paper.method(args.method).backbone
     run = Run(args.paper, args.dataset, args.reading, backbone, args.method, "main", SEED)
     with leased(config.device, Path(config.resources, "locks")) as device:
         found = measure(Execution(run, config, device), args.epochs, args.repeats)
-    epoch = "nothing to train" if found["epoch_s"] is None else f"{found['epoch_s']:.4f} s an epoch"
-    logger.info("benchmark %s %s %s: %s, %.4f s a ranking, %.0f MB", args.method, args.dataset, args.reading, epoch,
+    epoch = "nothing to train"
+    if found["epoch_s"] is not None:
+        epoch = (f"{found['epoch_s']:.3f} s an epoch, {1e3 * found['step_s']:.2f} ms a step (floor "
+                 f"{1e3 * found['floor_s']:.2f} ms), {found['busy']:.0%} busy")
+    logger.info("benchmark %s %s %s: %s, %.3f s a ranking, %.0f MB", args.method, args.dataset, args.reading, epoch,
                 found["ranking_s"], found["peak_bytes"] / 1e6)
     print(json.dumps({name: getattr(args, name) for name in ("paper", "dataset", "method", "reading")} | found))
+
+
+def _each_apart(methods: list[str]) -> None:
+    """Run this command once a method, `all` replaced by its name."""
+    for method in methods:
+        command = [method if word == "all" else word for word in sys.argv[1:]]
+        subprocess.run([sys.executable, "-m", "reprise", *command], check=True)
 
 
 def measure(execution: Execution, epochs: int, repeats: int) -> dict[str, Any]:
@@ -58,8 +76,9 @@ def measure(execution: Execution, epochs: int, repeats: int) -> dict[str, Any]:
     Returns
     -------
     dict
-        `epoch_s`: median seconds an epoch, None for a method without training; `steps_per_epoch`; `ranking_s`: median
-        seconds to score and rank all items for every user of the split that selects, with one inference setting;
+        `epoch_s`, `step_s`: median seconds an epoch and a step, None for a method without training; `floor_s`: the
+        least that a step can take here (see `floor`); `busy`: share of the time in which the GPU computes, or the
+        process's threads do; `steps_per_epoch`; `ranking_s`: median seconds to score and rank all items for every user of the split that selects, with one inference setting;
         `evaluation_s`: the same with all `settings` that an evaluation during training looks at; `peak_bytes`: of the
         process, or of the GPU's memory; `device`, `threads`, `epochs`, `repeats`.
     """
@@ -81,16 +100,20 @@ def measure(execution: Execution, epochs: int, repeats: int) -> dict[str, Any]:
         with torch.no_grad():
             job.ranking.measure(method, several, job.options.k, METRICS)
 
-    epoch_s = None
+    epoch_s = step_s = floor_s = share = None
     if trainer is not None:
         trainer.train(trainer.steps_per_epoch)
         epoch_s = median_seconds(train, repeats) / epochs
+        step_s = epoch_s / trainer.steps_per_epoch
     rank(settings[:1])
     ranking_s = median_seconds(lambda: rank(settings[:1]), repeats)
     evaluation_s = median_seconds(lambda: rank(settings), repeats)
     cuda = execution.device == "cuda"
     peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"epoch_s": epoch_s, "steps_per_epoch": trainer.steps_per_epoch if trainer else 0, "ranking_s": ranking_s,
+    if trainer is not None:  # last, as the probes take memory of their own
+        share, floor_s = busy(trainer, execution.device, threads), floor(trainer, execution.device)
+    return {"epoch_s": epoch_s, "step_s": step_s, "floor_s": floor_s, "busy": share,
+            "steps_per_epoch": trainer.steps_per_epoch if trainer else 0, "ranking_s": ranking_s,
             "evaluation_s": evaluation_s, "settings": len(settings), "peak_bytes": peak, "device": execution.device,
             "threads": threads, "epochs": epochs, "repeats": repeats}
 
@@ -103,3 +126,46 @@ def median_seconds(work: Callable[[], None], repeats: int) -> float:
         work()
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds)
+
+
+def floor(trainer: Any, device: str) -> float:
+    """Seconds below which no step of `trainer` can fall on this device.
+
+    Its matrix products take their operations over the rate of a large product; its dense Adam reads every parameter,
+    gradient and both moments and writes all but the gradient, 7 numbers a parameter, over the rate of a large copy. The
+    larger of the two is a bound even where both overlap.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        trainer.train(1)
+    square, vector = torch.rand(2048, 2048, device=device), torch.rand(1 << 26, device=device)
+
+    def product() -> None:
+        float((square @ square)[0, 0])
+
+    def copy() -> None:
+        float(vector.clone()[0])
+
+    product(), copy()
+    operations = 2 * 2048**3 / median_seconds(product, PROBE)
+    moved = 2 * vector.numel() * vector.element_size() / median_seconds(copy, PROBE)
+    traffic = 7 * sum(p.numel() * p.element_size() for p in trainer.method.parameters() if p.requires_grad)
+    return max(counter.get_total_flops() / operations, traffic / moved)
+
+
+def busy(trainer: Any, device: str, threads: int, steps: int = 20) -> float:
+    """Share of the time of some steps in which the GPU computes, or of the threads' time in which they do."""
+    if device != "cuda":
+        wall, used = time.perf_counter(), time.process_time()
+        trainer.train(steps)
+        return (time.process_time() - used) / (time.perf_counter() - wall) / threads
+    from torch.profiler import ProfilerActivity, profile
+
+    wall = time.perf_counter()
+    trainer.train(steps)
+    wall = time.perf_counter() - wall  # without the profiler, which slows the host
+    with profile(activities=[ProfilerActivity.CUDA]) as seen:
+        trainer.train(steps)
+    return sum(event.self_device_time_total for event in seen.key_averages()) / 1e6 / wall
