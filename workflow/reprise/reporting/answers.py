@@ -128,5 +128,7 @@ class Answers:
         return one == other
 
     def _check(self, cell: Cell) -> None:
+        if not self.results.paper.has_row(cell.method):
+            raise Missing(f"{cell.method}: no row of paper.yaml")
         if not self.results.seeds(cell.dataset, self.reading, cell.method):
             raise Missing(self.results.reason(cell.dataset, self.reading, cell.method))
