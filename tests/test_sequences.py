@@ -183,6 +183,19 @@ def test_softmax_over_items_is_cross_entropy(monkeypatch, cells, biased):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
+def test_softmax_over_items_leaves_out_what_does_not_count():
+    states, table = torch.randn(5, 4), torch.randn(ITEMS, 4)
+    targets, counted = torch.tensor([3, 1, 0, 7, 1]), torch.tensor([True, False, True, True, False])
+    results = []
+    for rows, some in ((slice(None), counted), ([0, 2, 3], None)):
+        leaves = [states.clone().requires_grad_(), table.clone().requires_grad_()]
+        loss = softmax_over_items(leaves[0][rows], leaves[1], targets[rows], counted=some)
+        loss.backward()
+        results.append([loss.detach(), leaves[0].grad, leaves[1].grad])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_softmax_over_items_survives_large_logits():
     table = torch.tensor([[300.0], [0.0]], requires_grad=True)
     loss = softmax_over_items(torch.tensor([[1.0]]), table, torch.tensor([1]))
@@ -314,3 +327,73 @@ def test_sequence_models_take_no_l2_of_batch_rows():
     data = laid(histories())
     with pytest.raises(RepriseError, match="penalties of their own"):
         make_trainer(build(spec(), data, 1, "search"), data, options(l2=0.1), 1, "search")
+
+
+def test_a_model_that_reads_whole_windows_needs_a_window_a_prefix():
+    wrong = {"model": {"name": "hgn", "dim": 4, "window": WINDOW, "aggregate": "average", "padding_counts": False},
+             "method": {"name": "next_item", "loss": "softmax", "samples": "one_pass"}}
+    with pytest.raises(RepriseError, match="per_prefix"):
+        build(wrong, laid(histories()), 1, "search")
+
+
+# Masked items
+
+
+def masked_trainer(data, samples="per_prefix", drop_first=False, share=0.4, last_only=0.5):
+    model = {"name": "bert4rec", "dim": 8, "window": WINDOW, "layers": 2, "heads": 2, "inner": 16, "dropout": 0.0,
+             "attention_dropout": 0.0, "drop_first": drop_first}
+    method = {"name": "masked_item", "samples": samples, "share": share, "last_only": last_only}
+    return make_trainer(build({"model": model, "method": method}, data, 1, "search"), data, options(), 1, "search")
+
+
+def test_masked_windows_hold_their_target_last():
+    lists = histories(4 * WINDOW)
+    trainer = masked_trainer(laid(lists))
+    epoch, seen = trainer._order(0), []
+    for place in range(trainer.steps_per_epoch):
+        windows = trainer._batch(epoch, place).windows
+        seen += [(int(user), tuple(row[:length])) for user, row, length in
+                 zip(windows.users, windows.items.tolist(), windows.lengths.tolist(), strict=True)]
+    assert sorted(seen) == sorted((user, tuple(items[max(0, t + 1 - WINDOW) : t + 1]))
+                                  for user, items in enumerate(lists) for t in range(1, len(items)))
+
+
+def test_what_is_masked():
+    data = laid([list(range(WINDOW))] * 4000 + [[5, 6]] * 4000)
+    trainer = masked_trainer(data, samples="last_window", share=0.4, last_only=0.25)
+    windows = latest(data, torch.arange(8000), WINDOW)
+    torch.manual_seed(0)
+    positions, drawn = trainer.method.draw(windows)
+    assert positions.shape[1] == int(0.4 * WINDOW) == 2
+    assert (positions < windows.lengths[:, None]).all() and drawn[:, 0].all()
+    assert (positions[~drawn] == positions[:, :1].expand_as(positions)[~drawn]).all()
+    both = drawn.all(1)
+    assert (positions[both, 0] != positions[both, 1]).all()
+    # Of two items, in a quarter of windows the last alone; else each with chance 0.4, or the last if neither was drawn.
+    short_first = ((positions == 0) & drawn).any(1)[4000:].double().mean()
+    assert short_first == pytest.approx(0.75 * 0.4, abs=0.03)
+    short_last = ((positions == 1) & drawn).any(1)[4000:].double().mean()
+    assert short_last == pytest.approx(0.25 + 0.75 * (0.4 + 0.6 * 0.6), abs=0.03)
+
+
+@pytest.mark.parametrize("drop_first", [False, True])
+def test_masked_loss_is_the_mean_over_what_was_drawn(drop_first):
+    data = laid(histories())
+    trainer = masked_trainer(data, drop_first=drop_first)
+    batch, method = trainer._batch(trainer._order(0), 0), trainer.method
+    torch.manual_seed(3)
+    loss = method.loss(batch)
+    torch.manual_seed(3)
+    positions, drawn = method.draw(batch.windows)
+    terms = []
+    for row, (places, real) in enumerate(zip(positions.tolist(), drawn.tolist(), strict=True)):
+        masked = batch.windows.items[row].clone()
+        masked[[place for place, there in zip(places, real, strict=True) if there]] = method.model.mask
+        for place, there in zip(places, real, strict=True):
+            if there and not (drop_first and place == 0):
+                window = type(batch.windows)(batch.windows.users[row : row + 1], masked[None],
+                                             batch.windows.lengths[row : row + 1])
+                state = method.model.masked(window, torch.tensor([[place]]))[0, 0]
+                table, bias = method.model.output()
+                terms.append(-(table @ state + bias).log_softmax(0)[batch.windows.items[row, place]])
+    assert loss.item() == pytest.approx(torch.stack(terms).mean().item(), rel=1e-5)

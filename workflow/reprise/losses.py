@@ -11,21 +11,25 @@ CELLS = {
 }  # logits held at a time: what a core's cache, or a GPU, likes; changes only a sum's rounding
 
 
-def softmax_over_items(states: Tensor, table: Tensor, targets: Tensor, bias: Tensor | None = None) -> Tensor:
+def softmax_over_items(
+    states: Tensor, table: Tensor, targets: Tensor, bias: Tensor | None = None, counted: Tensor | None = None
+) -> Tensor:
     """Mean cross-entropy of `targets` [T] under softmax(states table' + bias); returns a scalar.
 
-    `states` is [T, D], `table` [N, D], `bias` [N]. The logits [T, N] are formed once, a block of rows at a time, and
+    `states` is [T, D], `table` [N, D], `bias` [N]; of the targets only those `counted` [T] bool count, if given. The
+    logits [T, N] are formed once, a block of rows at a time, and
     both gradients with them: nothing of their size is kept for the way back.
     """
-    return _SoftmaxOverItems.apply(states, table, bias, targets)
+    weights = torch.full_like(states[:, 0], 1 / len(states)) if counted is None else counted / counted.sum().clamp(min=1)
+    return _SoftmaxOverItems.apply(states, table, bias, targets, weights)
 
 
 class _SoftmaxOverItems(torch.autograd.Function):
-    """With e = exp(logit - max) and s their sum over a row: the loss is log s + max - logit of the target;
-    d/dstates = e table / s - table[target], d/dtable = e' (states / s) - states summed at their targets."""
+    """With e = exp(logit - max) and s their sum over a row of weight w: its loss is w (log s + max - logit of the
+    target); d/dstates = w (e table / s - table[target]), d/dtable = e' (w states / s) - w states, summed at targets."""
 
     @staticmethod
-    def forward(ctx, states: Tensor, table: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    def forward(ctx, states: Tensor, table: Tensor, bias: Tensor | None, targets: Tensor, weights: Tensor) -> Tensor:
         total = states.new_zeros(())
         by_state, by_table = torch.empty_like(states), torch.zeros_like(table)
         by_bias = None if bias is None else torch.zeros_like(bias)
@@ -33,31 +37,30 @@ class _SoftmaxOverItems(torch.autograd.Function):
         for rows in states.split(max(1, CELLS[states.device.type] // len(table))):
             block = slice(start, start + len(rows))
             start = block.stop
-            wanted = targets[block]
+            wanted, weight = targets[block], weights[block, None]
             logits = rows @ table.T if bias is None else torch.addmm(bias, rows, table.T)
             highest = logits.amax(1, keepdim=True)
-            total -= (logits.gather(1, wanted[:, None]) - highest).sum()
+            total -= (weight * (logits.gather(1, wanted[:, None]) - highest)).sum()
             shares = logits.sub_(highest).exp_()
             sums = shares.sum(1, keepdim=True)
-            total += sums.log().sum()
-            torch.div(shares @ table, sums, out=by_state[block])
-            by_state[block] -= table[wanted]
-            by_table.addmm_(shares.T, rows / sums)
+            total += (weight * sums.log()).sum()
+            weighted = weight / sums
+            torch.mul(shares @ table, weighted, out=by_state[block])
+            by_table.addmm_(shares.T, rows * weighted)
             if by_bias is not None:
-                by_bias.addmv_(shares.T, sums.reciprocal().squeeze(1))
+                by_bias.addmv_(shares.T, weighted.squeeze(1))
+        by_state -= weights[:, None] * table[targets]
         # One sum a target, in a fixed order also on a GPU: the gradient of a look-up.
-        by_table -= _summed(states, targets, len(table))
+        by_table -= _summed(states * weights[:, None], targets, len(table))
         if by_bias is not None:
-            by_bias -= torch.bincount(targets, minlength=len(table)).to(by_bias.dtype)
+            by_bias -= _summed(weights[:, None], targets, len(table)).squeeze(1)
         ctx.save_for_backward(by_state, by_table, by_bias)
-        ctx.count = len(states)
-        return total / len(states)
+        return total
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None, None]:
         by_state, by_table, by_bias = ctx.saved_tensors
-        scale = gradient / ctx.count
-        return by_state * scale, by_table * scale, None if by_bias is None else by_bias * scale, None
+        return by_state * gradient, by_table * gradient, None if by_bias is None else by_bias * gradient, None, None
 
 
 def _summed(rows: Tensor, index: Tensor, size: int) -> Tensor:

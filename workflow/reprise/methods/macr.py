@@ -104,7 +104,8 @@ class Method(Wrapper):
 
 
 def outer_softplus(scores: Tensor, gates: Tensor) -> Tensor:
-    """Mean over all pairs (a, b) of softplus(gates[a] * scores[b]), for `scores` [B], `gates` [B] >= 0; returns a scalar.
+    """Mean over all pairs (a, b) of softplus(gates[a] * scores[b]), for `scores` [B] and `gates` [B] >= 0; a
+    scalar.
 
     The official code multiplies a [B] score with a [B, 1] gate, which broadcasts to [B, B]: every score meets the gates
     of all other pairs. Loss and both gradients are formed block by block of rows, so memory is bounded by `CELLS`, not

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from reprise.data.interactions import Interactions
 from reprise.data.windows import Windows
+from reprise.errors import RepriseError
 from reprise.losses import bayesian_personalised, binary_over_sampled, sampled_softmax, softmax_over_items
 from reprise.methods import Wrapper
 from reprise.models import take
@@ -57,11 +58,17 @@ class Method(Wrapper):
 
     source = "Hidasi et al. (ICLR 2016), Kang and McAuley (ICDM 2018); softmax: RecBole's default"
     trainer = "sequences"
+    holds_target = False  # whether the last target stands in the window itself
 
     def __init__(
         self, options: Options, model: SequenceModel, interactions: Interactions, generator: torch.Generator
     ):
         super().__init__(model, interactions)
+        if not model.causal and options.samples != "per_prefix":
+            raise RepriseError(
+                f"{type(model).__module__}, samples: {options.samples}",
+                expected="samples: per_prefix, as the model reads whole windows", found=options.samples,
+            )
         self.options = options
         self.negatives = 0 if options.loss == "softmax" else options.negatives
 

@@ -1,4 +1,4 @@
-"""Measure what a run costs here: seconds a step, an epoch and a ranking, peak memory, and the least that a step can take.
+"""Measure what a run costs here: seconds a step, an epoch and a ranking, peak memory, and the least a step can take.
 
 Trains on prepared data as a run does, with the configured device and threads, after one epoch to warm up. Prints one
 JSON object a method on standard output and keeps nothing: no run, no checkpoint (on a GPU, the lock that every run
@@ -78,9 +78,10 @@ def measure(execution: Execution, epochs: int, repeats: int) -> dict[str, Any]:
     dict
         `epoch_s`, `step_s`: median seconds an epoch and a step, None for a method without training; `floor_s`: the
         least that a step can take here (see `floor`); `busy`: share of the time in which the GPU computes, or the
-        process's threads do; `steps_per_epoch`; `ranking_s`: median seconds to score and rank all items for every user of the split that selects, with one inference setting;
-        `evaluation_s`: the same with all `settings` that an evaluation during training looks at; `peak_bytes`: of the
-        process, or of the GPU's memory; `device`, `threads`, `epochs`, `repeats`.
+        process's threads do; `steps_per_epoch`; `ranking_s`: median seconds to score and rank all items for every user
+        of the split that selects, with one inference setting; `evaluation_s`: the same with all `settings` that an
+        evaluation during training looks at; `peak_bytes`: of the process, or of the GPU's memory; `device`, `threads`,
+        `epochs`, `repeats`.
     """
     import torch
 

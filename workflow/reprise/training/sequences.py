@@ -91,17 +91,14 @@ class Epoch:
 class Trainer(Loop):
     """A step is a batch of about `batch` targets (of windows, for `last_window`); an epoch sees every target once.
 
+    Where the method's windows hold their last target (`holds_target`), only the windows of a batch mean anything.
+
     Nothing random is carried from step to step: the order of an epoch follows from its number, and before every step
     the generators, PyTorch's global ones included, from which dropout is drawn, are seeded by the step's number.
     """
 
     def __init__(self, method: Method, interactions: Interactions, options: Training, seed: int, phase: str):
         kind = method.options.samples
-        if not method.model.causal and kind != "per_prefix":
-            raise RepriseError(
-                f"{type(method.model).__module__}, samples: {kind}",
-                expected="samples: per_prefix, as the model reads whole windows", found=kind,
-            )
         if options.l2:
             raise RepriseError("training.l2", expected="0: sequence models have penalties of their own",
                                found=str(options.l2))
@@ -158,6 +155,8 @@ class Trainer(Loop):
         users, ends, counts = epoch.columns[:, epoch.bounds[place] : epoch.bounds[place + 1]]
         width, total = epoch.widths[place], epoch.totals[place]
         windows = cut(self.data, users, ends, width)
+        if self.method.holds_target:
+            windows = cut(self.data, users, ends + 1, min(width + 1, self.window))
         rows = torch.arange(len(users), device=self.device)
         owner = torch.repeat_interleave(rows, counts, output_size=total)
         back = torch.cumsum(counts, 0)[owner] - torch.arange(total, device=self.device)  # counts..1 in every window
