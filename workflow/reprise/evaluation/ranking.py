@@ -122,7 +122,7 @@ class Ranking:
                 found="NaN",
                 fix="lower the learning rate, or look at the last losses in history.csv",
             )
-        tied = (values[:, 1:] == values[:, :-1]).any(1)
+        tied = ((values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -torch.inf)).any(1)  # -inf is not offered
         if bool(tied.any()):
             items[tied] = self._ordered(scores[tied], users[tied], width)
             values[tied] = scores[tied].gather(1, items[tied])

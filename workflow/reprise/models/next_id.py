@@ -13,7 +13,7 @@ from torch import Tensor
 
 from reprise.data.interactions import Interactions
 from reprise.models.sequential import feature
-from reprise.models.sequential.rules import Rule, ahead, ranked
+from reprise.models.sequential.rules import Rule, largest
 from reprise.settings import Field, Settings
 
 
@@ -32,5 +32,5 @@ class Model(Rule):
 
     def scores(self, users: Tensor, history: Interactions) -> Tensor:
         """Minus the distance above the largest number, [B, n_items] for `users` [B]; -inf from there down."""
-        steps = ahead(users, history, self.numbers)
-        return ranked(steps, steps > 0)
+        scores = largest(users, history, self.numbers).float()[:, None] - self.numbers.float()  # exact, to 2^24
+        return scores.masked_fill_(scores >= 0, -torch.inf)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from reprise.data.interactions import Interactions
-from reprise.models.sequential.rules import Rule, met, ranked
+from reprise.models.sequential.rules import Rule, recent
 from reprise.settings import Settings
 
 
@@ -22,5 +22,4 @@ class Model(Rule):
 
     def scores(self, users: Tensor, history: Interactions) -> Tensor:
         """Minus the steps since each item was met, [B, n_items] for `users` [B]; -inf where it never was."""
-        times, ago = met(users, history)
-        return ranked(ago, times > 0)
+        return recent(users, history)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from reprise.data.interactions import Interactions
 from reprise.models.sequential import feature
-from reprise.models.sequential.rules import Rule, ahead, met, ranked
+from reprise.models.sequential.rules import Rule, largest, recent
 from reprise.settings import Field, Settings
 
 FAVOURITES = 4  # repeated items before max(history) + 1
@@ -32,14 +32,21 @@ class Model(Rule):
     def __init__(self, options: Options, interactions: Interactions, generator: torch.Generator):
         super().__init__(interactions)
         self.numbers = feature(interactions, options.ids).single()
+        self.items = self.numbers.argsort()  # the item of each number
 
     def scores(self, users: Tensor, history: Interactions) -> Tensor:
-        """Minus the place in the list, with gaps, [B, n_items] for `users` [B]; -inf where there is none."""
-        (times, ago), steps = met(users, history), ahead(users, history, self.numbers)
-        longest, again = int(history.degrees.max()), times > 1
-        order = FAVOURITES + 1 + ago + longest * again + 2 * longest * (steps == 2)
-        order[steps == 1] = FAVOURITES
-        best = torch.where(again, times * longest - ago, -1).topk(min(FAVOURITES, self.n_items))
-        place = torch.arange(best.indices.shape[1], device=users.device)
-        order.scatter_(1, best.indices, torch.where(best.values >= 0, place, order.gather(1, best.indices)))
-        return ranked(order, (times > 0) | (steps == 1) | (steps == 2))
+        """The higher the earlier in the list, [B, n_items] for `users` [B]; -inf where there is none."""
+        scores, longest = recent(users, history), int(history.degrees.max())
+        flat = scores.view(-1)
+        owner, position = history.of_users(users)
+        cells, times = (owner * self.n_items + history.items[position]).unique(return_counts=True)
+        cells, times = cells[times > 1], times[times > 1]
+        cells = cells[(times * longest + flat[cells].long()).argsort(descending=True)]
+        owner, by_owner = (cells // self.n_items).sort(stable=True)
+        cells, place = cells[by_owner], torch.arange(len(cells), device=users.device) - torch.searchsorted(owner, owner)
+        flat[cells] = torch.where(place < FAVOURITES, 1.0 + FAVOURITES - place, flat[cells] - longest)
+        number, row = largest(users, history, self.numbers), torch.arange(len(users), device=users.device)
+        for ahead, score in ((1, 1.0), (2, -2.0 * longest)):  # the history lies between the two
+            there = number + ahead <= self.n_items
+            scores[row[there], self.items[number[there] + ahead - 1]] = score
+        return scores
