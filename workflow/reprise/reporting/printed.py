@@ -43,7 +43,7 @@ def printed_numbers(paper: Paper) -> pd.DataFrame:
     reference = numbers[SLOT + ["method", "printed"]].rename(
         columns={"method": "reference", "printed": "reference_printed"}
     )
-    wanted = numbers.assign(reference=numbers["backbone"].map(paper.reference).fillna(""))
+    wanted = numbers.assign(reference=[paper.reference.get(name, "") for name in numbers["backbone"]])
     merged = wanted.merge(reference, how="left", on=[*SLOT, "reference"])
     merged["gap"] = (
         (merged["printed"] - merged["reference_printed"]).abs().where(merged["method"] != merged["reference"], np.nan)
