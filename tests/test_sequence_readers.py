@@ -62,7 +62,8 @@ def test_missing_files_of_s3rec_are_named(tmp_path):
         s3rec.read(tmp_path)
 
 
-REVIEW = {"review_id": "r", "user_id": "-u", "business_id": "b", "stars": 4, "text": "{\n", "date": "2019-01-02 00:00:07"}
+REVIEW = {"review_id": "r", "user_id": "-u", "business_id": "b", "stars": 4, "text": "{\n",
+          "date": "2019-01-02 00:00:07"}
 
 
 def yelp(folder, *lines):

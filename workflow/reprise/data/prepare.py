@@ -202,10 +202,10 @@ def _held_out(rows: pd.DataFrame, recipe: Recipe, part: str, tenth: int, where: 
 def details(prepared: Prepared) -> Details:
     """Count what the paper's table does not show, but the metrics feel.
 
-    `<part>_per_item` is a histogram: how many items have that many rows in the part. `test_in_train` are test rows whose
-    pair train or validation hold too: where a ranking masks what a user has seen, they can never be hit.
-    `users_with_repeats` have a pair twice, in whatever parts. `cold_items` are items of the test
-    part that train and validation never show.
+    `<part>_per_item` is a histogram: how many items have that many rows in the part. `test_in_train` are test rows
+    whose pair train or validation hold too: where a ranking masks what a user has seen, they can never be hit.
+    `users_with_repeats` have a pair twice, in whatever parts. `cold_items` are items of the test part that train and
+    validation never show.
     """
     both = prepared.parts("train+valid")
     counts: Details = {}
