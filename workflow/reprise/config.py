@@ -66,6 +66,10 @@ class Config(Settings):
         1, ge=1, description="CPU threads a run; part of its identity, sums differ between one and two"
     )
     max_epochs: int | None = Field(None, ge=1, description="cap on every run's epochs, for a quick look")
+    tuning: Literal["published", "search"] = Field(
+        "published", description="`search` draws `trials` settings for every method and chooses on validation"
+    )
+    trials: int = Field(8, ge=1, description="settings tried for each method under `tuning=search`, published included")
     licences: tuple[str, ...] = Field((), description="licences that you have read and agree to (`movielens`)")
     regression_set: Literal["small-world", "real"] = Field("small-world", description="which record rows to re-run")
     retry: bool = Field(False, description="try again what failed before")
@@ -100,7 +104,7 @@ class Config(Settings):
             raise ValueError("expected a number of seeds >= 1, or a list of distinct seeds >= 0")
         return seeds
 
-    @field_validator("threads", "max_epochs", mode="before")
+    @field_validator("threads", "max_epochs", "trials", mode="before")
     @classmethod
     def _numbers(cls, value: Any) -> Any:
         return None if value in (None, "", "null", "none") else _whole(value)

@@ -11,6 +11,7 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +21,22 @@ from reprise.data.catalogue import load_catalogue
 from reprise.errors import RepriseError
 from reprise.files import digest
 from reprise.papers import (
+    MAIN,
     PAPERS,
+    TUNED,
     Paper,
     Run,
     data_code,
     load_paper,
     paper_names,
     preset_name,
-    resolve,
     spec_code,
     variant_of,
 )
 from reprise.sourcecode import code_hash
 from reprise.targets import Exhibits, Targets
 from reprise.training.devices import visible_gpus
+from reprise.tuning import search_of, spec_of
 
 
 def open_dag(values: Mapping[str, Any], workflow: Any) -> Dag:
@@ -170,6 +173,13 @@ class Dag:
         ]
         return [self._receipt(run) for run in runs]
 
+    def choice(self, wildcards: Any) -> list[str]:
+        """What a search chose for a tuned run; other runs have no such input."""
+        paper = load_paper(wildcards.paper)
+        run = Run.named(paper, wildcards.dataset, wildcards.method, wildcards.reading, 0)
+        search = search_of(paper.name, run.dataset, run.method, run.reading, self.config)
+        return [str(self.results / search.folder / "choice.json")] if run.variant == TUNED else []
+
     def _receipt(self, run: Run) -> str:
         return str(self.results / run.folder / "run.json")
 
@@ -199,9 +209,13 @@ class Dag:
 
     def run_code(self, wildcards: Any) -> str:
         """The part of a run's fingerprint that is known before it starts: its settings and the code that it imports."""
-        return _run_code(
-            wildcards.paper, wildcards.dataset, wildcards.reading, wildcards.method, self.config.max_epochs
-        )
+        return _run_code(wildcards.paper, wildcards.dataset, wildcards.reading, wildcards.method, self.config)
+
+    def search_code(self, wildcards: Any) -> str:
+        """The trials of a search and the code that they import, as a hash."""
+        return search_of(
+            wildcards.paper, wildcards.dataset, wildcards.method, wildcards.reading, self.config
+        ).code
 
     def groups_code(self, wildcards: Any) -> str:
         """What decides a run's means over groups, as a hash: a change measures again what the store holds."""
@@ -241,13 +255,17 @@ def _readers() -> dict[str, str]:
 
 
 @functools.cache
-def _run_code(paper: str, dataset: str, preset: str, method: str, max_epochs: int | None) -> str:
+def _run_code(paper: str, dataset: str, preset: str, method: str, config: Config) -> str:
     run = Run.named(load_paper(paper), dataset, method, preset, 0)
-    return spec_code(resolve(load_paper(paper), dataset, run.reading, run.label, max_epochs))
+    if run.variant != TUNED:
+        return spec_code(spec_of(run, config))
+    # Its settings may not be chosen yet: they follow from the search, and from the choice, which is an input.
+    published = spec_of(replace(run, variant=MAIN), config)
+    return digest([search_of(paper, dataset, method, run.reading, config).code, spec_code(published)])
 
 
 def _presets(paper: Paper) -> list[str]:
-    """The readings of a paper, and each with every variant that some row comes to on some data set."""
+    """The readings of a paper, tuned or not, and each with every variant that some row comes to on some data set."""
     variants = (
         preset_name(reading, variant_of(paper, label, dataset, reading)[1])
         for label in paper.labels
@@ -255,7 +273,7 @@ def _presets(paper: Paper) -> list[str]:
         for dataset in paper.datasets
         for reading in paper.readings
     )
-    return list(dict.fromkeys([*paper.readings, *variants]))
+    return list(dict.fromkeys([*paper.readings, *(preset_name(one, TUNED) for one in paper.readings), *variants]))
 
 
 def _is_built(paper: Paper, run: Run) -> bool:

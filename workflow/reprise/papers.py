@@ -9,21 +9,26 @@ import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from reprise.data.recipe import Recipe
 from reprise.errors import RepriseError
 from reprise.files import digest, read_yaml
+from reprise.runs import MAIN, TUNED, Run, preset_name
 from reprise.settings import Field, Settings, checked
 from reprise.sourcecode import code_hash, options_of, trainer_of
 from reprise.training.options import Training
 
+__all__ = [
+    "MAIN", "PAPERS", "TUNED", "Dataset", "Exhibit", "Grid", "Layer", "Method", "Paper", "Reading", "Run", "claim_ids",
+    "data_code", "grid_of", "load_paper", "paper_names", "preset_name", "resolve", "spec_code", "variant_of",
+]  # fmt: skip
 PAPERS = Path(__file__).resolve().parent.parent / "papers"
-MAIN = "main"  # the variant of a method that sets nothing of its own
 LABEL = re.compile(r"(?P<row>[^\[\]]+?)(?:\[(?P<settings>[^\[\]]+)\])?")
 SETTING = re.compile(r"\s*(?P<key>\w+)\s*=\s*(?P<value>[\w.+-]+)\s*")
+# What makes a score comparable with another method's, so that no grid may vary it.
+PROTOCOL = ("metric", "k", "ks", "fit_on", "select_on", "refit", "empty_users")
 
 
 class Layer(Settings):
@@ -32,6 +37,14 @@ class Layer(Settings):
     training: dict[str, Any] = Field(default_factory=dict)
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+class Grid(Settings):
+    """What a search may vary: a `Layer` whose every leaf is a list of values; an empty list takes a setting out."""
+
+    training: dict[str, list[Any]] = Field(default_factory=dict)
+    models: dict[str, dict[str, list[Any]]] = Field(default_factory=dict)
+    methods: dict[str, dict[str, list[Any]]] = Field(default_factory=dict)
 
 
 class Reading(Layer):
@@ -67,6 +80,7 @@ class Method(Settings):
     settings: Layer = Layer()
     readings: dict[str, Layer] = Field(default_factory=dict)
     datasets: dict[str, Layer] = Field(default_factory=dict)
+    grid: Grid = Field(Grid(), description="laid over the paper's grid")
     variants: dict[str, dict[str, Any]] = Field({}, description="by name, the method's settings that make a variant")
     not_run: str | None = Field(None, description="why it is not run yet")
 
@@ -104,6 +118,7 @@ class Paper(Settings):
     code: str
     reference: dict[str, str] = Field(description="by backbone, the method that a method must be told apart from")
     defaults: Layer
+    grid: Grid = Field(Grid(), description="what `tuning=search` may vary, of every method that reads the setting")
     readings: dict[str, Reading]
     datasets: dict[str, Dataset]
     methods: dict[str, Method]
@@ -177,45 +192,6 @@ def _known(table: Mapping[str, Any], key: str, what: str) -> Any:
     if key not in table:
         raise RepriseError(f"{what} {key!r}", expected="one of " + ", ".join(table), found=key)
     return table[key]
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training run: a method on a data set, in a reading, with a seed.
-
-    `variant` spells out the settings that the run does not share with its method's own row (`alpha=0.01~beta=1e-05`),
-    or is `main`. So two rows of two tables that come to the same settings are one run.
-    """
-
-    paper: str
-    dataset: str
-    reading: str
-    backbone: str
-    method: str
-    variant: str
-    seed: int
-
-    @property
-    def folder(self) -> str:
-        """Where it lies below `results`: `<paper>/<dataset>/runs/<method>/<reading>/seed<n>`."""
-        preset = preset_name(self.reading, self.variant)
-        return f"{self.paper}/{self.dataset}/runs/{self.method}/{preset}/seed{self.seed}"
-
-    @property
-    def label(self) -> str:
-        """The row that it stands in, settings written out."""
-        return self.method if self.variant == MAIN else f"{self.method}[{self.variant}]"
-
-    @classmethod
-    def named(cls, paper: Paper, dataset: str, method: str, preset: str, seed: int) -> Run:
-        """The run of a folder's name: `preset` is `<reading>` or `<reading>-<variant>`."""
-        reading, _, variant = preset.partition("-")
-        return cls(paper.name, dataset, reading, paper.method(method).backbone, method, variant or MAIN, seed)
-
-
-def preset_name(reading: str, variant: str) -> str:
-    """Name the folder of a reading and a variant: `printed`, `printed-alpha=0.01`."""
-    return reading if variant == MAIN else f"{reading}-{variant}"
 
 
 def variant_of(paper: Paper, label: str, dataset: str, reading: str) -> tuple[str, str]:
@@ -301,7 +277,7 @@ def _check(paper: Paper, where: str) -> None:
             raise RepriseError(f"{where}, groups.{kind}", expected="rising counts", found=str(list(edges)))
     used_models = {method.model for method in paper.methods.values()}
     used_methods = {method.method for method in paper.methods.values() if method.model}
-    for layer in (paper.defaults, *paper.readings.values(), *(d.settings for d in paper.datasets.values())):
+    for layer in (paper.defaults, paper.grid, *paper.readings.values(), *(d.settings for d in paper.datasets.values())):
         for kind, names, used in (("models", layer.models, used_models), ("methods", layer.methods, used_methods)):
             for unused in set(names) - used:
                 raise RepriseError(
@@ -319,14 +295,55 @@ def _check(paper: Paper, where: str) -> None:
                 for key, dataset in paper.datasets.items():
                     if not dataset.not_run:
                         resolve(paper, key, reading, name)
+            _check_grid(paper, name, where)
 
 
-def resolve(paper: Paper, dataset: str, reading: str, method: str, max_epochs: int | None = None) -> dict[str, Any]:
+def grid_of(paper: Paper, method: str) -> dict[str, list[Any]]:
+    """The values that a search may give a method, by setting as a resolved spec has it (`training.l2`, `method.alpha`).
+
+    Empty for a method with nothing to search.
+    """
+    row = paper.methods[method]
+    found: dict[str, list[Any]] = {}
+    for grid in (paper.grid, row.grid):
+        parts = {"training": grid.training, "model": grid.models.get(str(row.model), {}),
+                 "method": grid.methods.get(row.method, {})}  # fmt: skip
+        found |= {f"{part}.{key}": values for part, lists in parts.items() for key, values in lists.items()}
+    return {name: values for name, values in sorted(found.items()) if values}
+
+
+def _check_grid(paper: Paper, method: str, where: str) -> None:
+    """Refuse a grid that some run could not take: unknown settings, wrong or repeated values, what is protocol."""
+    row, where = paper.methods[method], f"{where}, grid of {method}"
+    for own, used in ((row.grid.models, row.model), (row.grid.methods, row.method)):
+        for unread in set(own) - {used}:
+            raise RepriseError(where, expected=f"settings of {used}", found=unread)
+    places = [(key, name) for key, entry in paper.datasets.items() if not entry.not_run for name in paper.readings]
+    for name, values in grid_of(paper, method).items():
+        part, _, key = name.partition(".")
+        if part == "training" and key in PROTOCOL:
+            raise RepriseError(where, expected="settings that are no part of the protocol", found=name)
+        # One value at a time says all: the settings of a component are checked one by one.
+        for place in places[:1]:
+            taken = [resolve(paper, *place, method, chosen={name: value})[part][key] for value in values]
+            if len({digest(value) for value in taken}) < len(taken):
+                raise RepriseError(where, expected=f"{name}: distinct values", found=f"{values}")
+
+
+def resolve(
+    paper: Paper,
+    dataset: str,
+    reading: str,
+    method: str,
+    max_epochs: int | None = None,
+    chosen: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Resolve every setting of a run but its seed: each laid over those before it.
 
     Defaults < data set < reading < method < method in that reading < method on that data set.
 
-    `method` is a row's label; what makes it a variant comes last.
+    `method` is a row's label; what makes it a variant comes after all these, and last what a search has `chosen`
+    (`{"training.l2": 1e-4, "method.alpha": 1e-2}`). No layer raises `max_epochs` above the one given.
 
     Returns
     -------
@@ -342,27 +359,33 @@ def resolve(paper: Paper, dataset: str, reading: str, method: str, max_epochs: i
     if row.model is None:
         raise RepriseError(where, expected="model: a file of reprise/models", found="none")
 
-    def laid(pick: Any) -> dict[str, Any]:
+    def laid(pick: Any, *last: Mapping[str, Any]) -> dict[str, Any]:
         merged: dict[str, Any] = {}
-        for layer in layers:
-            merged.update(pick(layer))
+        for one in (*map(pick, layers), *last):
+            merged.update(one)
         return merged
 
-    training = laid(lambda layer: layer.training)
+    def searched(part: str) -> dict[str, Any]:
+        named = ((*key.partition("."), value) for key, value in (chosen or {}).items())
+        return {key: value for owner, _, key, value in named if owner == part}
+
+    training = laid(lambda layer: layer.training, searched("training"))
     if max_epochs is not None:
         training["max_epochs"] = min(max_epochs, training.get("max_epochs", max_epochs))
     return {
         "model": {
             "name": row.model,
             **checked(
-                options_of("models", row.model), laid(lambda layer: layer.models.get(row.model, {})), where
+                options_of("models", row.model),
+                laid(lambda layer: layer.models.get(row.model, {}), searched("model")),
+                where,
             ).model_dump(mode="json"),
         },
         "method": {
             "name": row.method,
             **checked(
                 options_of("methods", row.method),
-                laid(lambda layer: layer.methods.get(row.method, {})) | settings,
+                laid(lambda layer: layer.methods.get(row.method, {}), settings, searched("method")),
                 where,
             ).model_dump(mode="json"),
         },

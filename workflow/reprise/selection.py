@@ -10,7 +10,8 @@ from reprise.config import Config
 from reprise.data.catalogue import blocked, load_catalogue
 from reprise.errors import RepriseError
 from reprise.files import read_json
-from reprise.papers import Exhibit, Paper, Run, data_code, load_paper, paper_names, resolve, spec_code, variant_of
+from reprise.papers import TUNED, Exhibit, Paper, Run, data_code, load_paper, paper_names, spec_code
+from reprise.tuning import row_of, search_of, shown_under, spec_of
 
 
 def papers(config: Config) -> list[Paper]:
@@ -49,19 +50,23 @@ def datasets_of(paper: Paper, exhibit: Exhibit | None, config: Config) -> list[s
 
 def runs_of(paper: Paper, exhibit: Exhibit, config: Config) -> Iterator[Run]:
     """Every run that an exhibit shows and `config` selects, whether or not it can be run."""
+    config = shown_under(paper, exhibit, config)
     for dataset in datasets_of(paper, exhibit, config):
         for label in (*exhibit.methods, *exhibit.floor):
             name, _ = paper.row(label)
             for reading in paper.readings:
                 if config.keeps("methods", name) and config.keeps("readings", reading):
-                    _, variant = variant_of(paper, label, dataset, reading)
+                    _, variant = row_of(paper, label, dataset, reading, config)
                     for seed in config.seeds:
                         yield Run(paper.name, dataset, reading, paper.methods[name].backbone, name, variant, seed)
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A selected run, what of its fingerprint is known already, and why it is not run (None: it can be)."""
+    """A selected run, what of its fingerprint is known already, and why it is not run (None: it can be).
+
+    Of a tuned run nothing is known before its search has chosen.
+    """
 
     run: Run
     code: str | None
@@ -79,7 +84,12 @@ def planned(paper: Paper, run: Run, config: Config) -> Planned:
     reason = paper.methods[run.method].not_run or not_prepared(paper, run.dataset, config)
     if reason:
         return Planned(run, None, reason)
-    code = spec_code(resolve(paper, run.dataset, run.reading, run.label, config.max_epochs))
+    if run.variant == TUNED:
+        search = search_of(run.paper, run.dataset, run.method, run.reading, config)
+        reason = _failed(Path(config.results, search.folder, "failure.json"), search.code)
+        if search.chosen(config) is None:
+            return Planned(run, None, None if config.retry else reason)
+    code = spec_code(spec_of(run, config))
     failure = Path(config.results, run.folder, "failure.json")
     return Planned(run, code, None if config.retry else _failed(failure, code))
 

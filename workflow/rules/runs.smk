@@ -1,4 +1,35 @@
-# One job a run: train, recommend and evaluate in one process.
+# One job a run: train, recommend and evaluate in one process; under tuning=search, one job a search before it.
+
+
+rule tune:
+    input:
+        "<results>/{paper}/{dataset}/data/check.json",
+    output:
+        expand(
+            "<results>/{{paper}}/{{dataset}}/tuning/{{method}}/{{reading}}/{file}",
+            file=["trials.csv", "choice.json"],
+        ),
+    log:
+        "<logs>/tune/{paper}/{dataset}/{method}/{reading}.log",
+    benchmark:
+        "<benchmarks>/tune/{paper}/{dataset}/{method}/{reading}.tsv"
+    threads: plan.config.threads
+    resources:
+        gpu=int(plan.device == "cuda"),
+        mem_mb=8000,
+        runtime="96h",
+    params:
+        code=plan.search_code,
+        threads=plan.config.threads,
+        device=plan.device,
+        settings=plan.settings,
+    message:
+        "Search settings of {wildcards.method} on {wildcards.dataset} ({wildcards.paper}, {wildcards.reading})"
+    conda:
+        "../../envs/train.yaml"
+    shell:
+        "python -m reprise tune {wildcards.paper} {wildcards.dataset} {wildcards.method} {wildcards.reading}"
+        " {params.settings} --config device={params.device} --log {log}"
 
 
 rule run:
@@ -6,6 +37,7 @@ rule run:
     # the same checksum or, within one invocation, the store links the finished run instead of training it.
     input:
         "<results>/{paper}/{dataset}/data/check.json",
+        plan.choice,
     output:
         expand(
             "<results>/{{paper}}/{{dataset}}/runs/{{method}}/{{reading}}/seed{{seed}}/{file}",

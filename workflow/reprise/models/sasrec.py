@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,7 @@ from reprise.data.interactions import Interactions
 from reprise.data.windows import Windows
 from reprise.models import take
 from reprise.models.sequential import SequenceModel, embedding
-from reprise.models.sequential.transformer import DEVIATION, Encoder
+from reprise.models.sequential.transformer import DEVIATION, Encoder, places
 from reprise.settings import Field, Settings
 
 
@@ -23,6 +25,9 @@ class Options(Settings):
     inner: int = Field(ge=1, description="width of the feed-forward layers")
     dropout: float = Field(ge=0, lt=1, description="on the input and after each part of a block")
     attention_dropout: float = Field(ge=0, lt=1, description="on the weights of attention")
+    positions_from: Literal["start", "end"] = Field(
+        "start", description="of the window, as RecBole counts; or its end, as S3-Rec's left padding does"
+    )
 
 
 class Model(SequenceModel):
@@ -33,7 +38,7 @@ class Model(SequenceModel):
 
     def __init__(self, options: Options, interactions: Interactions, generator: torch.Generator):
         super().__init__(interactions, options.window)
-        device = interactions.items.device
+        self.positions_from, device = options.positions_from, interactions.items.device
         self.item = embedding(self.n_items + 1, options.dim, DEVIATION, generator, device)
         self.position = embedding(options.window, options.dim, DEVIATION, generator, device)
         self.encoder = Encoder(
@@ -43,7 +48,8 @@ class Model(SequenceModel):
 
     def states(self, windows: Windows) -> Tensor:
         """[B, L, D]."""
-        return self.encoder(take(self.item, windows.items) + self.position[: windows.items.shape[1]])
+        position = take(self.position, places(windows, self.window, self.positions_from))
+        return self.encoder(take(self.item, windows.items) + position)
 
     def output(self) -> tuple[Tensor, Tensor | None]:
         """The input table without its padding row."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from reprise.evaluation.groups import group_names
-from reprise.papers import Exhibit, resolve, variant_of
+from reprise.papers import Exhibit, resolve
 from reprise.reporting.lookup import TEST_SET, Cell, Missing
 from reprise.reporting.printed import printed_numbers
 from reprise.reporting.results import Results
@@ -16,7 +16,7 @@ CURVES = ("own_epoch", "fixed_epoch")
 
 
 class Answers:
-    """One paper under one reading."""
+    """One paper under one reading, with the runs that some exhibit shows (`Results.under`)."""
 
     def __init__(self, results: Results, reading: str):
         self.results, self.reading = results, reading
@@ -40,7 +40,7 @@ class Answers:
         if len(points) > 1:
             runs = {point: self.users(cell._replace(method=label)).mean() for point, label in sorted(points.items())}
             return pd.DataFrame(runs).T.dropna(axis=1)
-        method, variant = variant_of(self.results.paper, cell.method, cell.dataset, self.reading)
+        method, variant = self.results.row(cell.method, cell.dataset, self.reading)
         sweep = self._sweep
         sweep = sweep[
             (sweep["dataset"] == cell.dataset)
@@ -67,7 +67,7 @@ class Answers:
             rows = frame[(frame["method"] == "") & (frame["metric"] == f"test_{cell.metric}")].assign(seed=0)
         else:
             self._check(cell)
-            method, variant = variant_of(paper, cell.method, cell.dataset, self.reading)
+            method, variant = self.results.row(cell.method, cell.dataset, self.reading)
             rows = frame[
                 (frame["reading"] == self.reading) & (frame["method"] == method) & (frame["variant"] == variant)
             ]
@@ -124,7 +124,7 @@ class Answers:
     def _same_run(self, cell: Cell, label: str) -> bool:
         if not label:
             return False
-        one, other = (variant_of(self.results.paper, row, cell.dataset, self.reading) for row in (cell.method, label))
+        one, other = (self.results.row(row, cell.dataset, self.reading) for row in (cell.method, label))
         return one == other
 
     def _check(self, cell: Cell) -> None:

@@ -9,7 +9,8 @@ import pandas as pd
 from reprise.evaluation.significance import holm
 from reprise.papers import claim_ids
 from reprise.reporting.answers import Answers
-from reprise.reporting.claims import parse_claims
+from reprise.reporting.claims import Claim, parse_claims
+from reprise.reporting.comparisons import ClaimVerdict
 from reprise.reporting.judging import judge_claims
 from reprise.reporting.printed import printed_claims, restated
 from reprise.reporting.results import Results
@@ -25,8 +26,7 @@ def judged_claims(results: Results) -> pd.DataFrame:
     claims = parse_claims(restated(results.paper, printed_claims(results.paper)))
     parts = []
     for reading in results.paper.readings:
-        verdicts = [verdict.__dict__ for verdict in judge_claims(claims, Answers(results, reading))]
-        part = pd.DataFrame(verdicts).assign(
+        part = pd.DataFrame([verdict.__dict__ for verdict in _judged(results, claims, reading)]).assign(
             id=[claim.id for claim in claims], kind=[claim.kind for claim in claims], reading=reading
         )
         part["p_adjusted"] = math.nan
@@ -36,3 +36,15 @@ def judged_claims(results: Results) -> pd.DataFrame:
                 part.loc[family, "p_adjusted"] = holm(part.loc[family, "p"].to_numpy(float), exhibit.family)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)[COLUMNS]
+
+
+def _judged(results: Results, claims: list[Claim], reading: str) -> list[ClaimVerdict]:
+    """Judge claims, in order, each by the runs that its exhibit shows: published settings or searched ones."""
+    exhibits = {claim: name for name, one in results.paper.exhibits.items() for claim in claim_ids(one.claims)}
+    views = [results.under(exhibits.get(claim.id, "")) for claim in claims]
+    verdicts: dict[int, ClaimVerdict] = {}
+    for tuning in dict.fromkeys(view.config.tuning for view in views):
+        places = [place for place, view in enumerate(views) if view.config.tuning == tuning]
+        answers = Answers(views[places[0]], reading)
+        verdicts |= zip(places, judge_claims([claims[place] for place in places], answers), strict=True)
+    return [verdicts[place] for place in range(len(claims))]

@@ -48,9 +48,11 @@ def compare_pairs(results: Results, draws: int = 2000) -> pd.DataFrame:
     parts = []
     pairs = [pair for name in results.paper.exhibits for pair in _pairs(name, results)]
     for pair in tqdm(pairs, desc="compare methods", unit="pair", mininterval=2, disable=len(pairs) < 50):
-        if pair[1:] not in known:
-            known[pair[1:]] = _compared(results, *pair[1:], draws=draws)
-        parts.append(dict(zip(PAIR, pair, strict=True)) | known[pair[1:]])
+        view = results.under(pair[0])
+        key = (view.config.tuning, *pair[1:])
+        if key not in known:
+            known[key] = _compared(view, *pair[1:], draws=draws)
+        parts.append(dict(zip(PAIR, pair, strict=True)) | known[key])
     frame = pd.DataFrame(parts, columns=COLUMNS).astype(
         {name: float for name in ("diff", "low", "high", "p", "p_adjusted")}
     )
@@ -71,8 +73,13 @@ def read_pairs(folder: Path) -> pd.DataFrame:
 
 
 def significance_of(paper: Paper, config: Config) -> pd.DataFrame:
-    """The comparisons of this machine's runs and, for a data set and reading that has none, those of record."""
+    """The comparisons of this machine's runs and, for a data set and reading that has none, those of record.
+
+    The record compares runs with published settings, so it says nothing of searched ones.
+    """
     here = read_pairs(Path(config.results, paper.name))
+    if config.tuning == "search":
+        return here
     recorded = read_judged(recorded_significance(paper.name), COLUMNS)
     place = ["dataset", "reading"]
     missing = ~pd.MultiIndex.from_frame(recorded[place]).isin(pd.MultiIndex.from_frame(here[place]))
@@ -82,7 +89,7 @@ def significance_of(paper: Paper, config: Config) -> pd.DataFrame:
 
 def _pairs(name: str, results: Results) -> Iterator[tuple]:
     """The pairs of an exhibit that have runs on both sides, a claim's left side first."""
-    exhibit = results.paper.exhibits[name]
+    exhibit, results = results.paper.exhibits[name], results.under(name)
     if exhibit.groups:  # means over groups: no user has one
         return
     named = _claimed(results, exhibit) | _stood_in(results, exhibit)

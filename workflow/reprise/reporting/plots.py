@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 from reprise.errors import RepriseError
 from reprise.evaluation.groups import group_names
 from reprise.files import replacing
-from reprise.papers import Exhibit, Paper
+from reprise.papers import TUNED, Exhibit, Paper
 from reprise.reporting.printed import claims_of, printed_numbers
 from reprise.reporting.results import Results, cells, under_labels
 from reprise.reporting.sweeps import points
-from reprise.reporting.wording import seeds_text
+from reprise.reporting.wording import searched_text, seeds_text
 from reprise.selection import datasets_of
 
 # Okabe and Ito's colours, dark ones first; a line style and a marker go with each, so that no colour is needed.
@@ -76,15 +76,16 @@ class Canvas:
         data = [f"{status} data" for status in sorted(set(part["data"]) - {"", dataset})]
         recorded = "origin" in part and bool((part["origin"] != "").any())  # device and date would not fit a title
         origin = ["of record"] if recorded else []
-        about = ", ".join([*data, seeds_text(part["seeds"]), *origin])
+        searched = ["settings searched"] if (part["variant"] == TUNED).any() else []
+        about = ", ".join([*data, seeds_text(part["seeds"]), *searched, *origin])
         return f"{self.paper.datasets[dataset].label} ({about})"
 
 
 def canvas(name: str, results: Results, frame: pd.DataFrame) -> Canvas:
     """Gather what the figure `name` is drawn from: `frame` is the results' own, or that with the record's rows."""
-    paper, exhibit = results.paper, results.paper.exhibits[name]
+    paper, exhibit, results = results.paper, results.paper.exhibits[name], results.under(name)
     datasets = datasets_of(paper, exhibit, results.config)
-    frame = under_labels(paper, frame, exhibit.methods)
+    frame = under_labels(results, frame, exhibit.methods)
     frame = frame[frame["dataset"].isin(datasets)]
     groups = _groups(paper, exhibit, frame)
     frame = frame[
@@ -122,10 +123,13 @@ def _groups(paper: Paper, exhibit: Exhibit, frame: pd.DataFrame) -> pd.DataFrame
 
 
 def caption(name: str, results: Results, frame: pd.DataFrame) -> str:
-    """What stands below figure `name`: its caption, and what `<name>_found` of the paper's figures.py reads off it."""
-    exhibit = results.paper.exhibits[name]
+    """What stands below figure `name`: its caption, how settings were searched if they were, and what `<name>_found` of
+    the paper's figures.py reads off it."""
+    exhibit, drawn = results.paper.exhibits[name], canvas(name, results, frame)
+    shown = pd.concat([part for part in (drawn.cells, drawn.groups) if len(part)] or [drawn.cells])
     found = getattr(_module(results.paper.folder / "figures.py"), f"{name}_found", None)
-    return " ".join(filter(None, [exhibit.caption, found(canvas(name, results, frame)) if found else ""]))
+    searched = searched_text(shown, results.config.trials)
+    return " ".join(filter(None, [exhibit.caption, searched, found(drawn) if found else ""]))
 
 
 def drawing(paper: Paper, name: str) -> Callable[[Canvas], tuple[Figure, pd.DataFrame]]:

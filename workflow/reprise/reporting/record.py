@@ -118,14 +118,15 @@ def recorded_significance(paper: str) -> Path:
 def keep_judged(paper: Paper, config: Config) -> None:
     """Put this session's claims, comparisons and A/A study on record.
 
-    What a session with fewer seeds judged, or could not judge, does not displace what stands.
+    What a session with fewer seeds judged, or could not judge, does not displace what stands. What a session with
+    searched settings judged is left out: its rows would not be told apart from published ones.
     """
     folder = Path(config.results, paper.name)
     for name, standing, key in (
         ("claims.csv", recorded_claims(paper.name), ["id", "reading"]),
         ("significance.csv", recorded_significance(paper.name), PAIR),
     ):
-        if (folder / name).exists():
+        if (folder / name).exists() and config.tuning == "published":
             fresh = _texts(folder / name).assign(of_seeds=str(len(config.seeds)))
             write_csv(standing, _laid_over(fresh, _texts(standing), key))
     if Path(config.results, STUDY).exists():

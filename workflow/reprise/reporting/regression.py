@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from reprise.config import Config
-from reprise.papers import Paper, Run
+from reprise.papers import TUNED, Paper, Run
 from reprise.reporting.record import ATOL, TIMED, newest, read_runs, summary
 from reprise.reporting.results import CELL, MEASURED, RUN, Results, load_results
 from reprise.reporting.wording import metric_label, missing
@@ -20,15 +20,18 @@ FEW_USERS = 0.005  # of the five hundred of the small world, three
 
 
 def recorded(paper: Paper, config: Config) -> pd.DataFrame:
-    """The record rows to check, newest fingerprint of each cell; `why` is not empty for those that are skipped."""
+    """The record rows to check, newest fingerprint of each cell; `why` is not empty for those that are skipped.
+
+    Tuned runs are: they would need a whole search, and what they show is the choice and not the code.
+    """
     rows = newest(read_runs(paper.name))
     stand_in = {key: entry.stand_in for key, entry in paper.datasets.items()}
     wanted = rows["dataset"].map(lambda key: stand_in.get(key, False) or config.regression_set == "real")
     rows = rows[wanted.astype(bool) & ~rows["metric"].isin(TIMED)]
     absent = {key: _no_data(paper, key, config) for key in rows["dataset"].unique()}
     why = [
-        absent[dataset] or _left_out(config, method, reading)
-        for dataset, method, reading in zip(rows["dataset"], rows["method"], rows["reading"], strict=True)
+        absent[dataset] or ("settings were searched" if variant == TUNED else _left_out(config, method, reading))
+        for dataset, method, reading, variant in rows[["dataset", "method", "reading", "variant"]].to_numpy(object)
     ]
     return rows.assign(why=why)
 
@@ -78,7 +81,8 @@ def _current(paper: Paper, config: Config, rows: pd.DataFrame) -> Results:
     """The runs at hand for exactly the data sets and seeds of the record rows."""
     seeds = sorted({int(seed) for seed in rows["seed"].dropna()}) or [0]
     names = tuple(rows["dataset"].unique()) or ("none",)
-    return load_results(paper, config.model_copy(update={"datasets": names, "seeds": tuple(seeds)}))
+    selected = {"datasets": names, "seeds": tuple(seeds), "tuning": "published"}
+    return load_results(paper, config.model_copy(update=selected))
 
 
 def _by_cell(both: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:

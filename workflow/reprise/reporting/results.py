@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
 from reprise.evaluation.groups import groups_of, shares_of
 from reprise.files import read_json, replacing
-from reprise.papers import Paper, Run, variant_of
+from reprise.papers import Paper, Run
 from reprise.selection import not_prepared, plan
+from reprise.tuning import row_of, shown_under
 
 RUN = ["dataset", "reading", "backbone", "method", "variant", "seed"]
 MEASURED = ["metric", "k", "group"]
@@ -50,6 +51,15 @@ class Results:
         """The tidy frame without provenance: what `results/<paper>/metrics.csv` holds."""
         return self.frame[COLUMNS]
 
+    def under(self, name: str) -> Results:
+        """The same as an exhibit shows them: with published settings where its rows are relative to them."""
+        exhibit = self.paper.exhibits.get(name)
+        return replace(self, config=shown_under(self.paper, exhibit, self.config)) if exhibit else self
+
+    def row(self, label: str, dataset: str, reading: str) -> tuple[str, str]:
+        """The method and variant of the runs behind a row."""
+        return row_of(self.paper, label, dataset, reading, self.config)
+
     def reason(self, dataset: str, reading: str, label: str) -> str:
         """Say why there is no number for a cell of the row `label`."""
         if label and not self.paper.has_row(label):
@@ -75,14 +85,14 @@ class Results:
         return next(found, "no run at hand")
 
     def _behind(self, run: Run, label: str) -> bool:
-        return (run.method, run.variant) == variant_of(self.paper, label, run.dataset, run.reading)
+        return (run.method, run.variant) == self.row(label, run.dataset, run.reading)
 
     def _left_out(self, key: str) -> str:
         return f"left out by {key}={','.join(getattr(self.config, key))}"
 
     def seeds(self, dataset: str, reading: str, label: str) -> list[Run]:
         """The finished runs of one row, in order of their seeds."""
-        wanted = (dataset, reading, *variant_of(self.paper, label, dataset, reading))
+        wanted = (dataset, reading, *self.row(label, dataset, reading))
         return sorted(
             (run for run in self.runs if (run.dataset, run.reading, run.method, run.variant) == wanted),
             key=lambda run: run.seed,
@@ -121,15 +131,17 @@ def load_results(paper: Paper, config: Config) -> Results:
     return Results(paper, config, typed(pd.concat(parts, ignore_index=True)) if parts else empty(), runs, absent)
 
 
-def under_labels(paper: Paper, frame: pd.DataFrame, labels: Iterable[str]) -> pd.DataFrame:
+def under_labels(results: Results, frame: pd.DataFrame, labels: Iterable[str]) -> pd.DataFrame:
     """The rows of `frame` that stand behind the rows `labels` of a table, `method` the label.
 
-    A run stands behind several labels where they come to the same settings. Statistics of a data set stay as they are.
+    `results` are those that the table shows (`Results.under`). A run stands behind several labels where they come to
+    the same settings. Statistics of a data set stay as they are.
     """
+    paper = results.paper
     places = frame.loc[frame["method"] != "", ["dataset", "reading"]].drop_duplicates().to_numpy(object).tolist()
     keys = ["dataset", "reading", "method", "variant"]
     names = [
-        (dataset, reading, *variant_of(paper, label, dataset, reading), label)
+        (dataset, reading, *results.row(label, dataset, reading), label)
         for dataset, reading in places
         if dataset in paper.datasets and reading in paper.readings
         for label in labels

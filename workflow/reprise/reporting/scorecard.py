@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import pandas as pd
 
 from reprise.config import STUDY, Config
 from reprise.files import read_json
-from reprise.papers import Paper
+from reprise.papers import MAIN, TUNED, Paper
 from reprise.reporting import record, wording
 from reprise.reporting.claim_rows import COLUMNS as CLAIM_COLUMNS
 from reprise.reporting.pairs import significance_of
@@ -59,8 +60,8 @@ def section(paper: Paper, config: Config) -> Section:
     frame = record.with_record(results)
     folder = Path(config.results, paper.name)
     significance = significance_of(paper, config)
-    numbers, claims = judged(results, frame), _claims(paper, folder)
-    runs = _runs(paper, frame)
+    numbers, claims = judged(results, frame), _claims(paper, folder, config)
+    runs = _runs(paper, frame, config)
     return Section(
         paper,
         counts=_counts(numbers, paper, NUMBER_WORDS),
@@ -97,11 +98,14 @@ def _reasons(rows: pd.DataFrame) -> list[tuple[str, int]]:
     ]
 
 
-def _claims(paper: Paper, folder: Path) -> pd.DataFrame:
-    """The claims' verdicts: those of the runs at hand, else those of record, with the claim's text."""
+def _claims(paper: Paper, folder: Path, config: Config) -> pd.DataFrame:
+    """The claims' verdicts: those of the runs at hand, else those of record, with the claim's text.
+
+    The record judges published settings, so it says nothing where settings are searched.
+    """
     local = read_tidy(folder / "claims.csv", CLAIM_COLUMNS)
     recorded = record.read_judged(record.recorded_claims(paper.name), CLAIM_COLUMNS)
-    recorded = recorded[recorded["verdict"] != "not run"].assign(
+    recorded = recorded[(recorded["verdict"] != "not run") & (config.tuning == "published")].assign(
         reason=recorded["reason"].map(lambda reason: "; ".join(filter(None, ("of record", reason))))
     )
     key = ["id", "reading"]
@@ -162,9 +166,15 @@ def _numbers(paper: Paper, numbers: pd.DataFrame, runs: pd.DataFrame) -> list[di
     return shown
 
 
-def _runs(paper: Paper, frame: pd.DataFrame) -> pd.DataFrame:
-    """What the runs of each method took, a mean over seeds: wall time, epochs, steps, peak memory, and on what."""
-    costs = cells(frame[frame["metric"].isin(COSTS) & (frame["variant"] == "main")])
+def _runs(paper: Paper, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """What the runs of each method took, a mean over seeds: wall time, epochs, steps, peak memory, and on what.
+
+    The runs are those behind each method's own row; a search before them is not counted.
+    """
+    frame = frame[frame["metric"].isin(COSTS) & frame["variant"].isin([MAIN, TUNED])]
+    places = pd.MultiIndex.from_frame(frame[RUN])
+    tuned = places.isin(places[frame["variant"] == TUNED]) & (config.tuning == "search")
+    costs = cells(frame[frame["variant"] == np.where(tuned, TUNED, MAIN)])
     keys = [*RUN, "seeds", "device", "data", "origin"]
     wide = costs.pivot_table(index=keys, columns="metric", values="mean", sort=False, observed=True).reset_index()
     wide = wide.reindex(columns=[*keys, *COSTS])

@@ -11,7 +11,15 @@ import pandas as pd
 from reprise.papers import Exhibit, Paper
 from reprise.reporting.printed import printed_numbers
 from reprise.reporting.results import Results, cells, under_labels
-from reprise.reporting.wording import mean_sd, metric_label, missing, number, ours_decimals, seeds_text
+from reprise.reporting.wording import (
+    mean_sd,
+    metric_label,
+    missing,
+    number,
+    ours_decimals,
+    searched_text,
+    seeds_text,
+)
 from reprise.selection import datasets_of
 
 COLUMNS = [
@@ -75,17 +83,17 @@ def table_frame(name: str, results: Results, frame: pd.DataFrame, significance: 
     """Build a table: a row a cell and reading, in the paper's order, with the printed number beside ours.
 
     `frame` is the results' own, or that with the record's rows (`origin` then says so). A statistic has no reading.
+    Beside `COLUMNS` come `decimals` and `searched`, what is to be said of settings that were searched.
     """
-    paper, exhibit = results.paper, results.paper.exhibits[name]
+    paper, exhibit, results = results.paper, results.paper.exhibits[name], results.under(name)
     keys = ["dataset", "method", "metric", "k", "reading"]
     grid = pd.DataFrame(_grid(results, exhibit), columns=keys).astype({"k": "Int64"})
     printed = printed_numbers(paper)
     printed = printed[(printed["table"] == name.removeprefix("table")) & (printed["group"] == "")]
-    ours = cells(under_labels(paper, frame[frame["group"] == ""], (*exhibit.methods, *exhibit.floor)))
+    ours = cells(under_labels(results, frame[frame["group"] == ""], (*exhibit.methods, *exhibit.floor)))
     table = grid.merge(printed[[*keys[:-1], "printed", "decimals"]], how="left", on=keys[:-1])
-    table = table.merge(
-        ours[[*keys, "mean", "sd", "seeds", "data", *(["origin"] if "origin" in ours else [])]], how="left", on=keys
-    )
+    measured = ["variant", "mean", "sd", "seeds", "data", *(["origin"] if "origin" in ours else [])]
+    table = table.merge(ours[[*keys, *measured]], how="left", on=keys)
     table = table.merge(_marks(paper, name, significance), how="left", on=keys)
     table["backbone"] = table["method"].map(lambda label: paper.method(label).backbone if label else "")
     table["best"] = (
@@ -99,9 +107,9 @@ def table_frame(name: str, results: Results, frame: pd.DataFrame, significance: 
             table["dataset"], table["reading"], table["method"], table["mean"], strict=True
         )
     ]
-    for column in ("mark", "origin", "data"):
+    for column in ("variant", "mark", "origin", "data"):
         table[column] = table[column].fillna("") if column in table else ""
-    return table[[*COLUMNS, "decimals"]]
+    return table[[*COLUMNS, "decimals"]].assign(searched=searched_text(table, results.config.trials))
 
 
 def _grid(results: Results, exhibit: Exhibit) -> list[tuple]:
@@ -150,7 +158,7 @@ def lay_out(name: str, paper: Paper, table: pd.DataFrame) -> Sheet:
         exhibit.title,
         blocks,
         [f"not run: {reason}" if reason[:9] != "of record" else reason for reason in notes],
-        [*filter(None, [exhibit.caption]), *_remarks(table)],
+        [*filter(None, [exhibit.caption, *table["searched"].unique()]), *_remarks(table)],
     )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from reprise.config import Config
 from reprise.evaluation.significance import kendall
-from reprise.papers import Paper, load_paper, resolve
+from reprise.papers import MAIN, TUNED, Paper, load_paper, resolve
 from reprise.reporting.printed import printed_numbers
 from reprise.reporting.results import STATISTICS, Results, cells, under_labels
 from reprise.reporting.verdicts import Circumstances, judge_number
@@ -34,7 +34,7 @@ COLUMNS = [
     "command",
 ]
 ORDER = ["table", "dataset", "reading", "metric", "k", "group", "tau_b", "n", "low", "high"]
-SLOT = ["dataset", "method", "metric", "k", "group"]
+SLOT = ["table", "dataset", "method", "metric", "k", "group"]
 
 
 def judged(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def judged(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
         `COLUMNS`, then `decimals`, `data` and `origin`; a number without a run says `not run` and why.
     """
     printed = printed_numbers(results.paper)
-    ours = cells(_printed_rows(results, frame, printed)).drop(columns="backbone")
+    ours = _ours(results, frame, printed).drop(columns="backbone")
     parts = []
     for reading in results.paper.readings:
         # A statistic belongs to the data, whatever the reading.
@@ -57,13 +57,19 @@ def judged(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _printed_rows(results: Results, frame: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
-    return under_labels(results.paper, frame, dict.fromkeys(filter(None, printed["method"])))
+def _ours(results: Results, frame: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
+    """Our cells behind the printed rows, each table's with its number as `table`."""
+    parts = []
+    for table, rows in printed.groupby("table", sort=False):
+        labels = dict.fromkeys(filter(None, rows["method"]))
+        parts.append(cells(under_labels(results.under(f"table{table}"), frame, labels)).assign(table=table))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _judged(results: Results, reading: str, record: dict) -> dict:
     paper, exact = results.paper, record["metric"] in STATISTICS
     exhibit = f"table{record['table']}"
+    results = results.under(exhibit)
     dataset, method = record["dataset"], record["method"]
     values = () if exhibit not in paper.exhibits or missing(record["mean"]) else record["values"]
     reason = (
@@ -73,7 +79,7 @@ def _judged(results: Results, reading: str, record: dict) -> dict:
     )
     cause = Circumstances(
         data="official" if missing(record["data"]) else record["data"],
-        protocol="" if exact else departure(paper, dataset, reading, method) if values else "",
+        protocol="" if exact or not values else departure(paper, dataset, reading, method, record["variant"]),
         users_error=_users_error(results, dataset, reading, method, record) if values and not exact else 0.0,
         missing=reason,
     )
@@ -94,8 +100,11 @@ def _judged(results: Results, reading: str, record: dict) -> dict:
     return {**known, **verdict._asdict(), **told, "reading": reading, "command": command}
 
 
-def departure(paper: Paper, dataset: str, reading: str, method: str) -> str:
-    """The switches in which a reading departs from the first one of `paper.yaml`, which is what printed the numbers."""
+def departure(paper: Paper, dataset: str, reading: str, method: str, variant: str = MAIN) -> str:
+    """The switches in which a reading departs from the first one of `paper.yaml`, which is what printed the numbers.
+
+    Of a tuned run the settings depart as well, whichever they are.
+    """
     original = next(iter(paper.readings))
     if reading == original:
         return ""
@@ -106,7 +115,7 @@ def departure(paper: Paper, dataset: str, reading: str, method: str) -> str:
         for key in here[part]
         if here[part][key] != base[part].get(key)
     ]
-    return "; ".join(changed)
+    return "; ".join([*changed, *(["tuning=search"] if variant == TUNED else [])])
 
 
 def remake(paper: str, exhibit: str, config: Config, dataset: str, reading: str, method: str) -> str:
@@ -118,6 +127,8 @@ def remake(paper: str, exhibit: str, config: Config, dataset: str, reading: str,
         named = {key: str(value) for key, value in machine.items() if value != Config.model_fields[key].default}
         name, _ = load_paper(paper).row(method)
         chosen |= {"methods": name, "readings": reading, **named, "seeds": _seeds(config.seeds)}
+        if config.tuning == "search":
+            chosen |= {"tuning": "search", "trials": str(config.trials)}
     if config.max_epochs is not None:
         chosen["max_epochs"] = str(config.max_epochs)
     settings = shlex.join(f"{key}={value}" for key, value in chosen.items())
@@ -141,14 +152,15 @@ def orders(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
     """Kendall's tau-b between the printed order of the methods and ours, per table, data set, metric and reading."""
     printed = printed_numbers(results.paper)
     printed = printed[printed["method"] != ""]
-    ours = cells(_printed_rows(results, frame, printed))
+    ours = _ours(results, frame, printed)
     values = {tuple(map(str, key)): one for *key, one in ours[["reading", *SLOT, "values"]].to_numpy(object).tolist()}
     rows = []
     for (table, dataset, metric, k, group), part in printed.groupby(
         ["table", "dataset", "metric", "k", "group"], sort=False, dropna=False
     ):
         for reading in results.paper.readings:
-            runs = [values.get((reading, dataset, method, metric, str(k), group), ()) for method in part["method"]]
+            where = (metric, str(k), group)
+            runs = [values.get((reading, table, dataset, method, *where), ()) for method in part["method"]]
             if sum(map(bool, runs)) >= 2 and f"table{table}" in results.paper.exhibits:
                 rows.append((table, dataset, reading, metric, k, group, *_kendall(part["printed"], runs)))
     return pd.DataFrame(rows, columns=ORDER)

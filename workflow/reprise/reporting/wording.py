@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from reprise.papers import TUNED
+
 LABELS = {
     "hr": "HR",
     "ndcg": "NDCG",
@@ -91,3 +93,14 @@ def seeds_text(counts: Iterable[int]) -> str:
     counts = [int(count) for count in counts]
     low, high = min(counts), max(counts)
     return f"{high} seed{'s' if high > 1 else ''}" if low == high else f"{low} to {high} seeds"
+
+
+def searched_text(rows: pd.DataFrame, trials: int) -> str:
+    """Say of which readings of `rows` (`reading`, `variant`) the settings were searched, and how; else nothing."""
+    readings = rows.loc[rows["variant"] == TUNED, "reading"].unique()
+    if not len(readings):
+        return ""
+    return (
+        f"Settings under {', '.join(readings)} were searched: at most {trials} trials for each method, the published "
+        "setting among them, chosen on validation."
+    )

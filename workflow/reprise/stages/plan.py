@@ -19,12 +19,13 @@ from reprise.config import Config
 from reprise.data.catalogue import RECEIPT, load_catalogue
 from reprise.errors import RepriseError
 from reprise.files import read_json
-from reprise.papers import Paper, resolve
+from reprise.papers import TUNED, Paper, resolve
 from reprise.reporting.record import newest, read_runs
 from reprise.reporting.regression import recorded_runs
 from reprise.selection import Planned
 from reprise.targets import Targets
 from reprise.training.store import entries
+from reprise.tuning import Search, search_of
 
 HELP = "count the runs, hours and gigabytes of a target"
 CELL = ["dataset", "method", "reading"]
@@ -63,6 +64,7 @@ def describe(paper: Paper, planned: list[Planned], config: Config) -> Iterable[s
     waiting = [one for one in possible if not _finished(one, config)]
     yield f"{paper.name}: {len(planned)} runs selected, {len(possible) - len(waiting)} finished, {len(waiting)} to run"
     costs = measured_costs(paper.name, config)
+    yield from _searches(paper, possible, costs, config)
     expected = [expect(paper, one, costs, config) for one in waiting]
     timed = [one for one in expected if one]
     if timed:
@@ -91,6 +93,29 @@ def describe(paper: Paper, planned: list[Planned], config: Config) -> Iterable[s
     )
     for (what, reason), count in reasons.items():
         yield f"not run: {count} runs of {what}: {reason}"
+
+
+def _searches(paper: Paper, possible: list[Planned], costs: pd.DataFrame, config: Config) -> Iterable[str]:
+    """What the searches still to make will take. A trial is taken for a run, which trains once more where it refits."""
+    searches: dict[Search, Planned] = {}
+    for one in possible:
+        run = one.run
+        search = search_of(run.paper, run.dataset, run.method, run.reading, config)
+        if run.variant == TUNED and search.chosen(config) is None:
+            searches[search] = one
+    if not searches:
+        return
+    expected = {search: expect(paper, one, costs, config) for search, one in searches.items()}
+    yield f"searches: {len(searches)} to make, {sum(len(search.specs) for search in searches)} trials"
+    hours = sum(len(search.specs) * one.seconds for search, one in expected.items() if one) / 3600
+    if hours:
+        yield f"searches: {hours:.1f} h of one process, if a trial takes as long as a run with published settings"
+    for search, one in expected.items():
+        if one is None:
+            yield (
+                f"searches: not measured for {len(search.specs)} trials of {search.method} on {search.dataset}, "
+                f"{search.reading}"
+            )
 
 
 @dataclass(frozen=True)

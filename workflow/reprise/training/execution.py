@@ -18,9 +18,10 @@ from reprise.config import Config
 from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
 from reprise.files import read_json, write_json
-from reprise.papers import Run, load_paper, resolve, spec_code
+from reprise.papers import Run, preset_name, spec_code
 from reprise.training.devices import leased
 from reprise.training.store import cell_fingerprint, finished, link, locked
+from reprise.tuning import spec_of
 
 logger = logging.getLogger("reprise")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names of malloc.h
@@ -30,34 +31,19 @@ class Execution:
     """One run on one device. Its methods may be called one by one; each does only what the store does not hold yet."""
 
     def __init__(self, run: Run, config: Config, device: str):
-        paper = load_paper(run.paper)
         self.run, self.config, self.device = run, config, device
         self.folder = Path(config.results, run.folder)
-        self.spec = resolve(paper, run.dataset, run.reading, run.label, config.max_epochs)
+        self.spec = spec_of(run, config)
         self.code = spec_code(self.spec)
-        data = Path(config.results, run.paper, run.dataset, "data")
-        if not (data / "check.json").exists():
-            raise RepriseError(
-                str(data),
-                expected="prepared and checked data",
-                found="no check.json",
-                fix=f"python -m reprise prepare {run.paper} {run.dataset}, then check",
-            )
-        self.data = Prepared.load(data)
+        self.data = prepared_data(run.paper, run.dataset, config)
         self.cell = cell_fingerprint(self.code, self.data.content, device, config.threads)
         self.fingerprint = f"{self.cell}-s{run.seed}"
         self.entry = Path(config.resources, "store", self.fingerprint)
-        self.label = f"{run.method} {run.dataset} {run.reading} seed{run.seed}"
+        self.label = f"{run.method} {run.dataset} {preset_name(run.reading, run.variant)} seed{run.seed}"
 
     def torch(self) -> Any:
         """PyTorch, set up for this run."""
-        import torch
-
-        torch.set_num_threads(self.config.threads)
-        keep_freed_memory()
-        if self.device == "cuda":
-            torch.use_deterministic_algorithms(True, warn_only=True)
-        return torch
+        return set_up_torch(self.device, self.config.threads)
 
     def train(self) -> None:
         """Train into the store, or find it trained."""
@@ -199,23 +185,56 @@ class Execution:
 @contextlib.contextmanager
 def executing(run: Run, config: Config) -> Iterator[Execution]:
     """Lease a device and open a run; a failure leaves `failure.json` beside its results, success removes it."""
-    folder = Path(config.results, run.folder)
-    failure = folder / "failure.json"
-    code = None
-    try:
+    with noting_failure(Path(config.results, run.folder)) as noted:
         with leased(config.device, Path(config.resources, "locks")) as device:
             execution = Execution(run, config, device)
-            code = execution.code
+            noted["code"] = execution.code
             yield execution
+
+
+@contextlib.contextmanager
+def noting_failure(folder: Path) -> Iterator[dict[str, Any]]:
+    """Leave `failure.json` in `folder` if the block fails, and remove it if it ends well.
+
+    The block says as `code` what it tried: with other code the failure is forgotten.
+    """
+    noted: dict[str, Any] = {"code": None}
+    failure = folder / "failure.json"
+    try:
+        yield noted
     except Exception as error:
         reason = (
             error.reason() if isinstance(error, RepriseError) else f"{type(error).__name__}: {error}".splitlines()[0]
         )
         if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
             reason = f"memory: {reason}"
-        write_json(failure, {"reason": reason, "code": code, "date": datetime.date.today().isoformat()})
+        write_json(failure, {"reason": reason, **noted, "date": datetime.date.today().isoformat()})
         raise
     failure.unlink(missing_ok=True)
+
+
+def prepared_data(paper: str, dataset: str, config: Config) -> Prepared:
+    """The prepared data of a paper's data set; raises RepriseError where they were not prepared and checked."""
+    data = Path(config.results, paper, dataset, "data")
+    if not (data / "check.json").exists():
+        raise RepriseError(
+            str(data),
+            expected="prepared and checked data",
+            found="no check.json",
+            fix=f"python -m reprise prepare {paper} {dataset}, then check",
+        )
+    return Prepared.load(data)
+
+
+def set_up_torch(device: str, threads: int) -> Any:
+    """PyTorch, set up for work that must give the same bits twice."""
+    import torch
+
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    if device == "cuda":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return torch
 
 
 def keep_freed_memory() -> None:

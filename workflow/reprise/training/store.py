@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import fcntl
 import logging
 import os
@@ -91,5 +92,9 @@ def entries(store: Path) -> dict[str, Path]:
 
 
 def referred(results: Path) -> set[str]:
-    """Fingerprints of the runs that a results folder shows."""
-    return {read_json(path)["fingerprint"] for path in results.rglob("seed*/run.json")}
+    """Fingerprints of the runs that a results folder shows, and of the trials of its searches, also unfinished ones."""
+    shown = {read_json(path)["fingerprint"] for path in results.rglob("seed*/run.json")}
+    for path in results.rglob("tuning/*/*/trials.csv"):
+        with open(path, newline="", encoding="utf-8") as file:
+            shown |= {row["fingerprint"] for row in csv.DictReader(file)}
+    return shown

@@ -9,8 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from reprise.data.features import Lists
 from reprise.data.interactions import Interactions
 from reprise.data.windows import Windows, latest
+from reprise.errors import RepriseError
 from reprise.models import ScoringModel
 
 
@@ -22,7 +24,7 @@ class SequenceModel(ScoringModel):
     Attributes
     ----------
     window : int
-        L, how many items of a history it reads at most.
+        L, how many items of a history it reads at most. A batch's windows may be narrower.
     causal : bool
         Whether `states` gives every position a summary of the items up to it, and of nothing later. Then one pass over
         a window trains every position in it.
@@ -64,6 +66,28 @@ class SequenceModel(ScoringModel):
         return summary @ table.T if bias is None else torch.addmm(bias, summary, table.T)
 
 
+def real(windows: Windows) -> Tensor:
+    """Which columns hold an item and not padding, [B, L] bool."""
+    return torch.arange(windows.items.shape[1], device=windows.lengths.device) < windows.lengths[:, None]
+
+
 def embedding(rows: int, dim: int, deviation: float, generator: torch.Generator, device: torch.device) -> nn.Parameter:
     """A table [rows, dim] drawn from N(0, deviation^2), the same on every kind of device."""
     return nn.Parameter(torch.empty(rows, dim).normal_(0, deviation, generator=generator).to(device))
+
+
+def uniform(module: nn.Module, bound: float, generator: torch.Generator) -> None:
+    """Draw every parameter of `module` evenly from (-bound, bound), on the CPU; 1 / sqrt(inputs) is PyTorch's own."""
+    for parameter in module.parameters():
+        nn.init.uniform_(parameter, -bound, bound, generator=generator)
+
+
+def feature(interactions: Interactions, name: str) -> Lists:
+    """What the data hold under `name`, or one clear error."""
+    if name not in interactions.features:
+        raise RepriseError(
+            f"a model that reads {name} of items", expected=f"data prepared with {name}",
+            found=", ".join(sorted(interactions.features)) or "no features of items",
+            fix="choose a data set that has them, or another model",
+        )
+    return interactions.features[name]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from reprise.data.windows import Windows
+from reprise.errors import RepriseError
 
 EPSILON = 1e-12  # of every LayerNorm
 DEVIATION = 0.02  # of the initial weights
@@ -19,6 +20,8 @@ class Block(nn.Module):
 
     def __init__(self, dim: int, heads: int, inner: int, dropout: float, attention_dropout: float):
         super().__init__()
+        if dim % heads:
+            raise RepriseError("model.heads", expected=f"a divisor of dim, {dim}", found=str(heads))
         self.heads, self.attention_dropout = heads, attention_dropout
         self.inputs, self.outputs = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.widen, self.narrow = nn.Linear(dim, inner), nn.Linear(inner, dim)
@@ -39,6 +42,23 @@ class Block(nn.Module):
         return self.mixed(rows + self.dropout(self.narrow(nn.functional.gelu(self.widen(rows)))))
 
 
+class Blocks(nn.ModuleList):
+    """Several blocks, one after the other."""
+
+    def __init__(self, dim: int, layers: int, heads: int, inner: int, dropout: float, attention_dropout: float):
+        super().__init__(Block(dim, heads, inner, dropout, attention_dropout) for _ in range(layers))
+
+    def forward(self, rows: Tensor, mask: Tensor | None = None, causal: bool = True) -> Tensor:
+        """Encode rows [B, L, D].
+
+        Windows stand at the left, so under a causal mask a real position never sees padding; without it (`causal`
+        false) `mask` has to hide the padding.
+        """
+        for block in self:
+            rows = block(rows, mask, causal)
+        return rows
+
+
 class Encoder(nn.Module):
     """Several blocks over Drop(LN(rows))."""
 
@@ -48,20 +68,24 @@ class Encoder(nn.Module):
     ):
         super().__init__()
         self.norm, self.dropout = nn.LayerNorm(dim, EPSILON), nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(Block(dim, heads, inner, dropout, attention_dropout) for _ in range(layers))
+        self.blocks = Blocks(dim, layers, heads, inner, dropout, attention_dropout)
         normal(self, generator)
         self.to(device)
 
     def forward(self, rows: Tensor, mask: Tensor | None = None, causal: bool = True) -> Tensor:
-        """Encode rows [B, L, D].
+        """Encode rows [B, L, D]; see `Blocks`."""
+        return self.blocks(self.dropout(self.norm(rows)), mask, causal)
 
-        Windows stand at the left, so under a causal mask a real position never sees padding; without it (`causal`
-        false) `mask` has to hide the padding.
-        """
-        rows = self.dropout(self.norm(rows))
-        for block in self.blocks:
-            rows = block(rows, mask, causal)
-        return rows
+
+def places(windows: Windows, window: int, counted_from: str) -> Tensor:
+    """Which row of a table of `window` positions each column takes, [B, L].
+
+    From the `start` the first item has row 0; from the `end`, as left padding puts it, the last item has the last row.
+    """
+    column = torch.arange(windows.items.shape[1], device=windows.lengths.device)
+    if counted_from == "start":
+        return column.expand_as(windows.items)
+    return (column + window - windows.lengths[:, None]).clamp(max=window - 1)
 
 
 def seen(windows: Windows) -> Tensor:
@@ -74,6 +98,6 @@ def normal(module: nn.Module, generator: torch.Generator) -> None:
     """Draw the weights of linear layers from N(0, 0.02^2), on the CPU; biases 0, LayerNorm 1 and 0."""
     for part in module.modules():
         if isinstance(part, nn.Linear):
-            with torch.no_grad():
-                part.weight.normal_(0, DEVIATION, generator=generator)
-                part.bias.zero_()
+            nn.init.normal_(part.weight, 0, DEVIATION, generator=generator)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
