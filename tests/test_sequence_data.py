@@ -1,4 +1,4 @@
-"""Leave-one-out in order of time: parts, ids by first appearance, id schemes, the raw route against the released one."""
+"""Leave-one-out in order of time: parts, ids, id schemes, and the raw route against the released files."""
 
 import argparse
 import gzip
