@@ -59,7 +59,8 @@ def _taken_over(paper: Paper, numbers: pd.DataFrame) -> pd.DataFrame:
     parts = [numbers[numbers["table"].isin([name for name, others in taken.items() if not others])]]
     for name, others in taken.items():
         rank = numbers["table"].map({other: place for place, other in enumerate(others)})
-        found = numbers[rank.notna()].assign(rank=rank, table=name).sort_values("rank", kind="stable")
+        # An empty frame would take on the whole index of a longer column.
+        found = numbers[rank.notna()].assign(rank=rank.dropna(), table=name).sort_values("rank", kind="stable")
         parts.append(found.drop_duplicates([*SLOT, "method"]).drop(columns="rank"))
     return pd.concat(parts, ignore_index=True)
 
