@@ -1,4 +1,4 @@
-"""The released Gowalla and Yelp2018, where they are at hand: their counts, and the rule that made their test parts.
+"""The released Gowalla, Yelp2018 and sequences of S3-Rec, where they are at hand: counts, rules, every row.
 
 The files may not be passed on, so these tests skip where no mirror lies beside the repository.
 """
@@ -121,3 +121,24 @@ def test_the_official_rule_on_yelp2018_fails_only_where_the_order_is_lost(tmp_pa
     assert contradictions(within(codes(user, item), theirs)) == 0
     at_random = last_per_item(user.to_numpy(), item.to_numpy(), 5, seed=1)
     assert contradictions(at_random) > 30_000  # of 38,048: were the rule another one, this would show it
+
+
+# From the protocol of GenRec: who has an item twice, and whose test item came before.
+@pytest.mark.parametrize(("key", "file", "repeats"), [
+    ("beauty", "Beauty", (0, 0)), ("sports", "Sports_and_Outdoors", (0, 0)), ("yelp", "Yelp", (7102, 2027))])
+def test_s3recs_files_become_the_same_sequences(tmp_path, key, file, repeats):
+    config = make_config({"results": str(tmp_path / "results"), "resources": str(tmp_path), "mirror": str(MIRROR)})
+    dataset = load_paper("genrec").dataset(key)
+    fetch.main(argparse.Namespace(source=dataset.source), config)
+    canonicalise.main(argparse.Namespace(source=dataset.source, reader=dataset.reader), config)
+    args = argparse.Namespace(paper="genrec", dataset=key)
+    stage.main(args, config)  # compares with every count of paper.yaml
+    check.main(args, config)
+    stats = json.loads((tmp_path / "results/genrec" / key / "data/stats.json").read_text())
+    assert stats["status"] == "official" and (stats["users_with_repeats"], stats["test_in_train"]) == repeats
+    data = Prepared.load(tmp_path / "results/genrec" / key / "data")
+    pairs = data.parts("train+valid+test")
+    pairs = pairs[np.argsort(pairs[:, 0], kind="stable")] + 1
+    assert lines(pairs[:, 0], pairs[:, 1]).rstrip() == (MIRROR / "s3rec" / f"{file}.txt").read_bytes().rstrip()
+    attributes = json.loads((MIRROR / "s3rec" / f"{file}_item2attributes.json").read_text())
+    assert data.features["attributes"].to_pylist() == [attributes[str(item + 1)] for item in range(data.n_items)]

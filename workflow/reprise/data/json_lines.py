@@ -82,7 +82,7 @@ def _malformed(path: Path, schema: pa.Schema, problem: str) -> RepriseError:
 def _fault(line: bytes, schema: pa.Schema) -> str | None:
     """What is wrong with a line, or None."""
     try:
-        record = json.loads(line, object_pairs_hook=unique)
+        record = json.loads(line.decode(), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         return str(error)
     if not isinstance(record, dict):

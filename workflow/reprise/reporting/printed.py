@@ -43,7 +43,7 @@ def printed_numbers(paper: Paper) -> pd.DataFrame:
     reference = numbers[SLOT + ["method", "printed"]].rename(
         columns={"method": "reference", "printed": "reference_printed"}
     )
-    wanted = numbers.assign(reference=numbers["backbone"].map(paper.reference).fillna(""))
+    wanted = numbers.assign(reference=[paper.reference.get(name, "") for name in numbers["backbone"]])
     merged = wanted.merge(reference, how="left", on=[*SLOT, "reference"])
     merged["gap"] = (
         (merged["printed"] - merged["reference_printed"]).abs().where(merged["method"] != merged["reference"], np.nan)
@@ -59,7 +59,8 @@ def _taken_over(paper: Paper, numbers: pd.DataFrame) -> pd.DataFrame:
     parts = [numbers[numbers["table"].isin([name for name, others in taken.items() if not others])]]
     for name, others in taken.items():
         rank = numbers["table"].map({other: place for place, other in enumerate(others)})
-        found = numbers[rank.notna()].assign(rank=rank, table=name).sort_values("rank", kind="stable")
+        # An empty frame would take on the whole index of a longer column.
+        found = numbers[rank.notna()].assign(rank=rank.dropna(), table=name).sort_values("rank", kind="stable")
         parts.append(found.drop_duplicates([*SLOT, "method"]).drop(columns="rank"))
     return pd.concat(parts, ignore_index=True)
 

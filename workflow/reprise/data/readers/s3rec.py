@@ -75,7 +75,7 @@ def _only(folder: Path) -> Path:
 def _attributes(path: Path) -> dict[int, list[int]]:
     """The attributes of every item."""
     try:
-        record = json.loads(path.read_bytes(), object_pairs_hook=unique)
+        record = json.loads(path.read_bytes().decode(), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         raise RepriseError(str(path), expected=OBJECT, found=str(error), fix="fetch the file again") from None
     if not isinstance(record, dict):
