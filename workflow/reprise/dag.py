@@ -180,6 +180,13 @@ class Dag:
         search = search_of(paper.name, run.dataset, run.method, run.reading, self.config)
         return [str(self.results / search.folder / "choice.json")] if run.variant == TUNED else []
 
+    def start(self, wildcards: Any) -> list[str]:
+        """The run whose weights a run starts from; most have no such input."""
+        paper = load_paper(wildcards.paper)
+        run = Run.named(paper, wildcards.dataset, wildcards.method, wildcards.reading, int(wildcards.seed))
+        start = selection.start_of(paper, run)
+        return [self._receipt(start)] if start else []
+
     def _receipt(self, run: Run) -> str:
         return str(self.results / run.folder / "run.json")
 

@@ -17,10 +17,11 @@ def softmax_over_items(
     """Mean cross-entropy of `targets` [T] under softmax(states table' + bias); returns a scalar.
 
     `states` is [T, D], `table` [N, D], `bias` [N]; of the targets only those `counted` [T] bool count, if given. The
-    logits [T, N] are formed once, a block of rows at a time, and
-    both gradients with them: nothing of their size is kept for the way back.
+    logits [T, N] are formed once, a block of rows at a time, and both gradients with them: nothing of their size is
+    kept for the way back.
     """
-    weights = torch.full_like(states[:, 0], 1 / len(states)) if counted is None else counted / counted.sum().clamp(min=1)
+    counted = torch.ones_like(targets, dtype=torch.bool) if counted is None else counted
+    weights = counted.to(states.dtype) / counted.sum().clamp(min=1)
     return _SoftmaxOverItems.apply(states, table, bias, targets, weights)
 
 

@@ -82,6 +82,9 @@ class Method(Settings):
     datasets: dict[str, Layer] = Field(default_factory=dict)
     grid: Grid = Field(Grid(), description="laid over the paper's grid")
     variants: dict[str, dict[str, Any]] = Field({}, description="by name, the method's settings that make a variant")
+    starts_from: str | None = Field(
+        None, description="the method whose run, on the same data and with the same seed, leaves the first weights"
+    )
     not_run: str | None = Field(None, description="why it is not run yet")
 
 
@@ -288,6 +291,10 @@ def _check(paper: Paper, where: str) -> None:
             raise RepriseError(
                 f"{where}, methods.{name}.readings", expected="one of " + ", ".join(paper.readings), found=reading
             )
+        if method.starts_from and _known(paper.methods, method.starts_from, f"{where}, methods.{name}.starts_from: method"
+                                         ).starts_from:
+            raise RepriseError(f"{where}, methods.{name}.starts_from", expected="a method that starts afresh",
+                               found=method.starts_from)
         for key in method.datasets:
             _known(paper.datasets, key, f"{where}, methods.{name}.datasets: data set")
         if not method.not_run:
@@ -348,7 +355,8 @@ def resolve(
     Returns
     -------
     dict
-        `{"model": {"name", ...}, "method": {"name", ...}, "training": {...}}`, each part checked by its own schema.
+        `{"model": {"name", ...}, "method": {"name", ...}, "training": {...}}`, each part checked by its own schema; of
+        a run that starts from another's weights also `"starts_from": {"method", "code"}`.
     """
     name, settings = paper.row(method)
     row = paper.methods[name]
@@ -372,7 +380,11 @@ def resolve(
     training = laid(lambda layer: layer.training, searched("training"))
     if max_epochs is not None:
         training["max_epochs"] = min(max_epochs, training.get("max_epochs", max_epochs))
-    return {
+    origin = {}
+    if row.starts_from:
+        code = spec_code(resolve(paper, dataset, reading, row.starts_from, max_epochs))
+        origin = {"starts_from": {"method": row.starts_from, "code": code}}
+    return origin | {
         "model": {
             "name": row.model,
             **checked(

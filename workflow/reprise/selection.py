@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reprise.config import Config
 from reprise.data.catalogue import blocked, load_catalogue
 from reprise.errors import RepriseError
 from reprise.files import read_json
-from reprise.papers import TUNED, Exhibit, Paper, Run, data_code, load_paper, paper_names, spec_code
+from reprise.papers import MAIN, TUNED, Exhibit, Paper, Run, data_code, load_paper, paper_names, spec_code
 from reprise.tuning import row_of, search_of, shown_under, spec_of
 
 
@@ -75,8 +75,15 @@ class Planned:
 
 def plan(paper: Paper, exhibits: Iterable[str], config: Config) -> list[Planned]:
     """Decide, for every run that the named exhibits need, whether it can be run."""
-    wanted = dict.fromkeys(run for name in exhibits for run in runs_of(paper, paper.exhibits[name], config))
+    shown = dict.fromkeys(run for name in exhibits for run in runs_of(paper, paper.exhibits[name], config))
+    wanted = dict.fromkeys(run for one in shown for run in (start_of(paper, one), one) if run)
     return [planned(paper, run, config) for run in wanted]
+
+
+def start_of(paper: Paper, run: Run) -> Run | None:
+    """The run whose weights a run starts from, or None."""
+    name = paper.methods[run.method].starts_from
+    return replace(run, method=name, backbone=paper.methods[name].backbone, variant=MAIN) if name else None
 
 
 def planned(paper: Paper, run: Run, config: Config) -> Planned:

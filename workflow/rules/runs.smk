@@ -38,6 +38,7 @@ rule run:
     input:
         "<results>/{paper}/{dataset}/data/check.json",
         plan.choice,
+        plan.start,
     output:
         expand(
             "<results>/{{paper}}/{{dataset}}/runs/{{method}}/{{reading}}/seed{{seed}}/{file}",

@@ -53,7 +53,23 @@ class Execution:
         from reprise.training.run import train
 
         logger.info("%s: training (%s)", self.label, self.fingerprint)
-        train(self.entry, self.data, self.spec, self.run.seed, self.device, self.label)
+        train(self.entry, self.data, self.spec, self.run.seed, self.device, self.label, origin=self._origin())
+
+    def _origin(self) -> dict[str, Path]:
+        """By phase, the weights that this run starts from; empty if it starts afresh."""
+        start = self.spec.get("starts_from")
+        if start is None:
+            return {}
+        cell = cell_fingerprint(start["code"], self.data.content, self.device, self.config.threads)
+        entry = Path(self.config.resources, "store", f"{cell}-s{self.run.seed}")
+        if not finished(entry):
+            raise RepriseError(
+                self.label, expected=f"a finished run of {start['method']} to start from", found=f"no {entry}/run.json",
+                fix=f"run {start['method']} first, on the same data, in the same reading and with the same seed",
+            )
+        selected = read_json(entry / "run.json")["selected"]
+        lists = {"search": selected["valid_list"] or selected["list"], "refit": selected["list"]}
+        return {phase: entry / name / "model.safetensors" for phase, name in lists.items()}
 
     def _selected(self) -> dict[str, Any]:
         path = self.entry / "selected.json"

@@ -11,6 +11,7 @@ import csv
 import logging
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,9 @@ class Job:
         device: torch.device | str,
         label: str,
         checkpoint_every: float = CHECKPOINT_EVERY,
+        origin: Mapping[str, Path] | None = None,
     ):
+        self.origin = origin or {}
         self.folder, self.data, self.spec, self.seed, self.device, self.label = folder, data, spec, seed, device, label
         self.options = Training(**spec["training"])
         self.ranking = ranking_of(data, self.options.select_on, device, self.options.mask)
@@ -73,6 +76,9 @@ class Job:
         """Make the method, and its trainer if it learns anything, for one phase on one part of the data."""
         interactions = self.data.interactions(part, self.device)
         method = build(self.spec, interactions, self.seed, phase)
+        if phase in self.origin:
+            weights, _ = checkpoint.load(self.origin[phase])
+            method.start_from({name: tensor.to(self.device) for name, tensor in weights.items()})
         trainable = method.model.trainable
         return method, make_trainer(method, interactions, self.options, self.seed, phase) if trainable else None
 
@@ -87,9 +93,12 @@ class Job:
         options = self.options
         with self._bar(options.max_epochs, trainer, "search") as bar:
             while self.going and trainer.epochs < options.max_epochs and self.best.stale < options.patience:
-                epochs = min(options.eval_every, options.max_epochs - round(trainer.epochs))
-                for _ in range(epochs):
+                done = round(trainer.epochs)
+                epochs = min(options.eval_every - done % options.eval_every, options.max_epochs - done)
+                for left in range(epochs, 0, -1):
                     loss = trainer.train(trainer.steps_per_epoch)
+                    if left > 1:
+                        self._checkpoint(trainer)
                     bar.update()
                     bar.set_postfix(
                         loss=f"{loss:.4f}", best=f"{options.metric}@{options.k} {max(self.best.score, 0):.4f}"
@@ -256,8 +265,11 @@ def train(
     device: torch.device | str,
     label: str,
     checkpoint_every: float = CHECKPOINT_EVERY,
+    origin: Mapping[str, Path] | None = None,
 ) -> dict[str, Any]:
     """Train one run in `folder`, from its checkpoint if there is one.
+
+    `origin` names, by phase (`search`, `refit`), the weights that it starts from, if not afresh.
 
     Writes `<list>/model.safetensors` for the list that selected and for the test list, `history.csv`, `sweep.csv` (if
     the method has a setting that only inference reads) and, last, `selected.json`.
@@ -273,7 +285,7 @@ def train(
     RepriseError
         Training diverged.
     """
-    job = Job(folder, data, spec, seed, device, label, checkpoint_every)
+    job = Job(folder, data, spec, seed, device, label, checkpoint_every, origin)
     phase, saved = job.resume()
     if phase == "search":
         searched = job.search(saved)
