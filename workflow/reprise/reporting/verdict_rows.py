@@ -61,7 +61,7 @@ def _ours(results: Results, frame: pd.DataFrame, printed: pd.DataFrame) -> pd.Da
     """Our cells behind the printed rows, each table's with its number as `table`."""
     parts = []
     for table, rows in printed.groupby("table", sort=False):
-        labels = dict.fromkeys(filter(None, rows["method"]))
+        labels = list(filter(results.paper.has_row, dict.fromkeys(filter(None, rows["method"]))))
         parts.append(cells(under_labels(results.under(f"table{table}"), frame, labels)).assign(table=table))
     return pd.concat(parts, ignore_index=True)
 
@@ -91,7 +91,8 @@ def _judged(results: Results, reading: str, record: dict) -> dict:
         cause,
         exact,
     )
-    command = remake(paper.name, exhibit, results.config, dataset, reading, method) if exhibit in paper.exhibits else ""
+    built = exhibit in paper.exhibits and (not method or paper.has_row(method))
+    command = remake(paper.name, exhibit, results.config, dataset, reading, method) if built else ""
     known = {
         name: record[name]
         for name in ("table", "dataset", "backbone", "method", "metric", "k", "group", "printed", "decimals")
