@@ -5,13 +5,13 @@ import pytest
 import torch
 from reprise import losses
 from reprise.data.interactions import Interactions
+from reprise.data.unmet import Unmet
 from reprise.data.windows import cut, latest
 from reprise.errors import RepriseError
 from reprise.evaluation.ranking import Ranking
 from reprise.losses import bayesian_personalised, binary_over_sampled, sampled_softmax, softmax_over_items
 from reprise.training.build import build, make_trainer
 from reprise.training.options import Training
-from reprise.training.sampler import Unmet
 from reprise.training.sequences import Samples, _counted
 
 USERS, ITEMS, WINDOW = 40, 25, 6

@@ -291,10 +291,11 @@ def _check(paper: Paper, where: str) -> None:
             raise RepriseError(
                 f"{where}, methods.{name}.readings", expected="one of " + ", ".join(paper.readings), found=reading
             )
-        if method.starts_from and _known(paper.methods, method.starts_from, f"{where}, methods.{name}.starts_from: method"
-                                         ).starts_from:
-            raise RepriseError(f"{where}, methods.{name}.starts_from", expected="a method that starts afresh",
-                               found=method.starts_from)
+        start = method.starts_from
+        if start and _known(paper.methods, start, f"{where}, methods.{name}.starts_from: method").starts_from:
+            raise RepriseError(
+                f"{where}, methods.{name}.starts_from", expected="a method that starts afresh", found=start
+            )
         for key in method.datasets:
             _known(paper.datasets, key, f"{where}, methods.{name}.datasets: data set")
         if not method.not_run:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
 from reprise.data.interactions import Interactions
+from reprise.data.unmet import Unmet
 from reprise.data.windows import Windows
 from reprise.methods import Wrapper
 from reprise.methods.next_item import Targets
 from reprise.models.s3rec import Model
 from reprise.models.sequential import real
-from reprise.settings import Field, Literal, Settings
-from reprise.training.sampler import Unmet
+from reprise.settings import Field, Settings
 
 
 class Options(Settings):

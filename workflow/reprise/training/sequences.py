@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from reprise.data.interactions import Interactions
+from reprise.data.unmet import Unmet
 from reprise.data.windows import cut
 from reprise.errors import RepriseError
 from reprise.methods.next_item import Method, Targets
@@ -16,7 +17,6 @@ from reprise.training.build import derived_seed
 from reprise.training.checkpoint import over, under
 from reprise.training.loop import Loop, optimiser_state, restore_optimiser
 from reprise.training.options import Training
-from reprise.training.sampler import Unmet
 
 POOL = 64  # batches that are drawn together and sorted by length, so that windows of a batch need little padding
 
