@@ -166,7 +166,7 @@ def test_without_the_leak_the_next_id_finds_less(data):
     found = results(data, make(next_id, data[1], ids="train_appearance"), "none")
     agree(found, measured(data[0], "rule: max(history)+1..+10 on ids numbered over training parts"))
     shuffled = results(data, make(next_id, data[1], ids="shuffled"), "none")
-    assert max(shuffled.values()) <= 0.0008
+    assert round(max(shuffled.values()), 4) <= 0.0008  # ten items of 18,357 at random: 0.0005
 
 
 @released
