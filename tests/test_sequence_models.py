@@ -10,6 +10,7 @@ from reprise.data.features import Lists
 from reprise.data.interactions import Interactions
 from reprise.data.windows import Windows, latest
 from reprise.errors import RepriseError
+from reprise.models import caser
 from reprise.models.sequential import SequenceModel
 from reprise.sourcecode import components
 
@@ -426,6 +427,15 @@ def test_the_penalty_of_caser_is_a_sum_of_plain_norms(data):
     assert fork.penalty().item() == pytest.approx(0.01 * wanted, rel=1e-5)
     assert with_heights.penalty().item() == pytest.approx(0.01 * (wanted + heights), rel=1e-5)
     assert make("sasrec", data).penalty() == 0
+
+
+@pytest.mark.parametrize("width", [1, 3, WINDOW])
+def test_filters_of_caser_find_the_same_in_groups_of_any_size(data, width, monkeypatch):
+    model, windows = make("caser", data), windows_of([[1] * width, [2], []], width)
+    whole = model.last(windows)
+    for size in (1, 2, 4):
+        monkeypatch.setattr(caser, "GROUP", size)
+        torch.testing.assert_close(model.last(windows), whole, rtol=0, atol=2e-6)
 
 
 def test_filters_of_caser_stay_as_high_as_they_are(data):

@@ -11,7 +11,7 @@ from reprise.models import take
 from reprise.models.sequential import SequenceModel, embedding, real
 from reprise.settings import Field, Settings
 
-GROUP = 8  # heights of horizontal filters that one convolution computes
+GROUP = 25  # heights of horizontal filters that one convolution computes; fewer waste less, more start fewer
 
 
 class Options(Settings):
