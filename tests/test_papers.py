@@ -47,6 +47,13 @@ def checked(monkeypatch):
         (lambda paper: paper["methods"]["MF"].update(model="nothing"), "models/nothing.py"),
         (lambda paper: paper["datasets"]["adressa"].pop("reader"), "no reader"),
         (lambda paper: paper["tables"]["table2"].pop("family"), "family"),
+        (lambda paper: paper["grid"]["training"].update(bach=[1]), "unknown key 'bach'"),
+        (lambda paper: paper["grid"]["training"].update(l2=[1e-4, -1]), "l2: Input should be"),
+        (lambda paper: paper["grid"]["training"].update(l2=[1e-4, "1e-4"]), "training.l2: distinct values"),
+        (lambda paper: paper["grid"]["training"].update(l2=1e-4), "grid.training.l2"),
+        (lambda paper: paper["grid"]["training"].update(select_on=["test"]), "no part of the protocol"),
+        (lambda paper: paper["grid"]["methods"].update(nothing={"a": [1]}), "methods.nothing"),
+        (lambda paper: paper["methods"]["MF"].update(grid={"methods": {"macr": {"alpha": [1]}}}), "settings of plain"),
         (lambda paper: paper.update(name="other"), "name: macr"),
     ],
 )

@@ -96,7 +96,7 @@ def test_a_demo_runs_the_small_world_through_every_rule(copy):
     rules = set(
         re.findall(r"^rule (\w+):", "".join(file.read_text() for file in (copy / "workflow/rules").glob("*.smk")), re.M)
     )
-    assert set(jobs) - {"all", "total"} == rules - {"regression"}
+    assert set(jobs) - {"all", "total"} == rules - {"regression", "tune"}
 
 
 @pytest.mark.parametrize(("limit", "device"), [([], "cpu"), (["--resources", "gpu=1"], "cuda")])

@@ -326,16 +326,15 @@ def _check_grid(paper: Paper, method: str, where: str) -> None:
     for own, used in ((row.grid.models, row.model), (row.grid.methods, row.method)):
         for unread in set(own) - {used}:
             raise RepriseError(where, expected=f"settings of {used}", found=unread)
-    places = [(key, name) for key, entry in paper.datasets.items() if not entry.not_run for name in paper.readings]
+    place = next(((key, reading) for key in paper.datasets for reading in paper.readings), None)
     for name, values in grid_of(paper, method).items():
         part, _, key = name.partition(".")
         if part == "training" and key in PROTOCOL:
             raise RepriseError(where, expected="settings that are no part of the protocol", found=name)
-        # One value at a time says all: the settings of a component are checked one by one.
-        for place in places[:1]:
-            taken = [resolve(paper, *place, method, chosen={name: value})[part][key] for value in values]
-            if len({digest(value) for value in taken}) < len(taken):
-                raise RepriseError(where, expected=f"{name}: distinct values", found=f"{values}")
+        # One value at a time, in one place, says all: the settings of a component are checked one by one.
+        taken = [resolve(paper, *place, method, chosen={name: value})[part][key] for value in values] if place else []
+        if len({digest(value) for value in taken}) < len(taken):
+            raise RepriseError(where, expected=f"{name}: distinct values", found=f"{values}")
 
 
 def resolve(

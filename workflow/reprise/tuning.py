@@ -58,8 +58,8 @@ class Search:
 
     @functools.cached_property
     def code(self) -> str:
-        """What decides the search but for the data, as a hash: the trials and the code that they import."""
-        return digest([self.specs, trial_code(self.specs[0])])
+        """What decides the search but for the data, as a hash: the grid, the trials, and the code that they import."""
+        return digest([grid_of(load_paper(self.paper), self.method), self.specs, trial_code(self.specs[0])])
 
     def chosen(self, config: Config) -> Point | None:
         """The settings that the search chose; None where it is still to be made, or to be made again."""

@@ -1,4 +1,7 @@
-"""Pack finished runs of the store into one archive, to be imported on another machine."""
+"""Pack finished runs of the store into one archive, to be imported on another machine.
+
+Trials of a search stay: where a choice was made they are of no more use than its trials.csv.
+"""
 
 from __future__ import annotations
 
