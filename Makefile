@@ -4,7 +4,7 @@ CORES  ?= $(shell getconf _NPROCESSORS_ONLN)
 BIN    := .venv/bin
 READY  := .venv/.ready
 
-.PHONY: demo test lint schemas clean
+.PHONY: demo test benchmark lint schemas clean
 
 demo: $(READY)  ## the whole workflow on a generated small world
 	$(BIN)/snakemake --configfile config/demo.yaml --cores $(CORES) all
@@ -12,6 +12,10 @@ demo: $(READY)  ## the whole workflow on a generated small world
 
 test: $(READY)  ## the tests
 	$(BIN)/python -m pytest -q
+
+benchmark: $(READY)  ## what every sequence model costs here: an epoch, a step and its floor, a ranking, memory
+	$(BIN)/snakemake --cores 1 results/genrec/beauty/data/check.json
+	$(BIN)/python -m reprise benchmark genrec beauty all sound --epochs 1 --repeats 1
 
 lint: $(READY)  ## style of the code and of the workflow
 	$(BIN)/ruff check workflow tests
