@@ -1,0 +1,58 @@
+"""What items are about, and what a list or a history is about: distributions over attributes (genres, categories)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from reprise.data.features import Lists
+from reprise.data.interactions import Interactions
+
+
+def attribute_shares(attributes: Lists) -> Tensor:
+    """p(g | x) of every item x: 1/m on each of its m attributes (Steck, RecSys 2018, Eq. 1); [n_items, G] float32.
+
+    The G columns are the attributes that some item has, in order of their numbers. An item without attributes has a
+    row of zeros; one that is listed twice for an item counts twice.
+    """
+    lengths = attributes.offsets.diff()
+    _, column = torch.unique(attributes.values, return_inverse=True)
+    owner = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
+    columns = int(column.max()) + 1 if len(column) else 0
+    shares = torch.zeros((len(lengths), columns), device=lengths.device)
+    return shares.index_put_((owner, column), 1 / lengths[owner].float(), accumulate=True)
+
+
+def mean_share(items: Tensor, real: Tensor, shares: Tensor) -> Tensor:
+    """p(g | s): the mean of the `shares` [n_items, G] of the items of each row; [B, G].
+
+    `items` is [B, L]; only its `real` [B, L] bool places count, and of these only items that have attributes. A row
+    without any is a row of zeros.
+    """
+    rows = shares[torch.where(real, items, 0)] * real[:, :, None]  # [B, L, G]
+    about = (rows.sum(2) > 0).sum(1, keepdim=True)
+    return rows.sum(1) / about.clamp(min=1)
+
+
+def history_share(history: Interactions, users: Tensor, shares: Tensor, window: int | None = None) -> Tensor:
+    """p(g | s) of `users` [B] over the last `window` items of their `history`, all of it by default; [B, G].
+
+    As `mean_share`, repeats counted, without laying the histories out side by side.
+    """
+    owner, position = history.of_users(users)
+    if window is not None:
+        recent = position >= (history.offsets[users + 1] - window)[owner]
+        owner, position = owner[recent], position[recent]
+    rows = shares[history.items[position]]
+    total = shares.new_zeros((len(users), shares.shape[1] + 1))
+    total.index_add_(0, owner, torch.cat([rows, (rows.sum(1, keepdim=True) > 0).to(rows.dtype)], 1))
+    return total[:, :-1] / total[:, -1:].clamp(min=1)
+
+
+def kl(p: Tensor, q: Tensor, smoothing: float = 0.01) -> Tensor:
+    """KL(p || (1 - a) q + a p) = sum_g p_g ln(p_g / ((1 - a) q_g + a p_g)) over the last dimension, a = `smoothing`.
+
+    In nats; between 0 and ln(1/a). Attributes that p lacks add nothing (Steck, RecSys 2018, Eq. 3-4).
+    """
+    mixed = (1 - smoothing) * q + smoothing * p
+    return torch.where(p > 0, p * (p / mixed).log(), 0).sum(-1)
