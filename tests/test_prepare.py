@@ -254,7 +254,7 @@ def test_the_papers_split_takes_a_tenth_twice_and_empties_nothing(tmp_path):
     interactions = rated(tmp_path, text)
     data = made(interactions, split="paper")
     tenth = round(0.1 * len(pairs))
-    assert (len(data.test), len(data.valid)) == (tenth, tenth) and leaks(data) == []
+    assert (len(data.test), len(data.valid)) == (tenth, tenth) and leaks(data, Recipe()) == []
     assert len(np.unique(data.train[:, 0])) == data.n_users and len(np.unique(data.train[:, 1])) == data.n_items
     assert made(interactions, split="paper").content == data.content
     assert made(interactions, split="paper", split_seed=1).content != data.content
@@ -325,8 +325,8 @@ def test_unknown_part_is_refused():
     (toy(test=((2, 0),)), "1 user ids are outside 0 to 1"),
 ])
 def test_leaks_are_found(data, found):
-    assert leaks(toy()) == []
-    assert found in leaks(data)
+    assert leaks(toy(), Recipe()) == []
+    assert found in leaks(data, Recipe())
 
 
 def test_check_passes_on_sound_data_and_fails_on_a_leak(house):
