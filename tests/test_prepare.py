@@ -107,6 +107,12 @@ def test_a_fraction_matches_at_the_digits_papers_print():
     assert compare({"sparsity": 0.011595}, {"sparsity": 116321 / (13485 * 744)}) != []
 
 
+def test_a_range_holds_its_ends():
+    assert compare({"train": (3, 5)}, {"train": 3}) == compare({"train": (3, 5)}, {"train": 5}) == []
+    assert compare({"train": (3, 5)}, {"train": 6}) == ["train: expected 3 to 5, found 6"]
+    assert compare({"train": (3, 5)}, {}) == ["train: expected 3 to 5, found no such count"]
+
+
 def test_a_histogram_must_be_the_same():
     found = {"test_per_item": {0: 2, 5: 3}}
     assert compare({"test_per_item": {0: 2, 5: 3}}, found) == []

@@ -22,7 +22,7 @@ from reprise.data.splits import id_schemes
 from reprise.errors import RepriseError
 from reprise.files import write_json
 
-Expected = Mapping[str, float | Mapping[int, int]]
+Expected = Mapping[str, float | tuple[int, int] | Mapping[int, int]]
 Details = dict[str, int | dict[int, int]]
 REPEATED = (*(f"repeated_{part}" for part in PARTS), "valid_in_train", "test_in_train")
 
@@ -151,15 +151,22 @@ def noting_failure(folder: Path, code: str) -> Iterator[None]:
 def compare(expect: Expected, found: Expected) -> list[str]:
     """List every count that differs, as `train: expected 5, found 4`; a count that nobody made is a difference.
 
-    Whole numbers and histograms must be equal, fractions to the six decimals that papers print.
+    Whole numbers and histograms must be equal, fractions to the six decimals that papers print; of two numbers, the
+    count must lie between them, ends included.
     """
-    def same(name: str, value: float | Mapping[int, int]) -> bool:
+    def same(name: str, value: float | tuple[int, int] | Mapping[int, int]) -> bool:
+        if isinstance(value, tuple):
+            return name in found and value[0] <= found[name] <= value[1]
         if isinstance(value, float):
             return name in found and abs(found[name] - value) <= 0.5e-6
         return found.get(name) == value
 
-    return [f"{name}: expected {value}, found {found.get(name, 'no such count')}"
+    return [f"{name}: expected {_range(value)}, found {found.get(name, 'no such count')}"
             for name, value in expect.items() if not same(name, value)]
+
+
+def _range(value: object) -> str:
+    return " to ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def leaks(prepared: Prepared, recipe: Recipe) -> list[str]:
