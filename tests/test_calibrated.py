@@ -21,7 +21,8 @@ from reprise.training.sequences import Samples
 ITEMS, WINDOW, DIM = 12, 6, 8
 # What each item is about; items 0 and 5 about nothing. 1/m on each of m attributes.
 ABOUT = [[], [0], [1], [0, 1], [2], [], [0, 2], [1, 2], [0, 1, 2], [2], [1], [0]]
-HISTORIES = [[], [3], [0, 5, 0], [1, 2, 3, 4], [0, 6, 7, 2, 2, 9, 10], [5, 8, 1, 3, 11, 4, 9, 2, 6, 7, 10, 1, 3, 8, 2, 6, 9]]
+HISTORIES = [[], [3], [0, 5, 0], [1, 2, 3, 4], [0, 6, 7, 2, 2, 9, 10],
+             [5, 8, 1, 3, 11, 4, 9, 2, 6, 7, 10, 1, 3, 8, 2, 6, 9]]
 LOGITS = torch.Generator().manual_seed(0)
 
 
@@ -305,7 +306,8 @@ def test_strided_windows_hold_every_target_once_and_cut_no_prefix_below_half(win
         (exact.users == user).sum() for user in np.flatnonzero(short)
     ]
     beyond = degrees[-1] - 1 - window
-    assert (strided.users == 7).sum() == 1 + -(-beyond // max(1, window // 2)) and (exact.users == 7).sum() == 1 + beyond
+    assert (strided.users == 7).sum() == 1 + -(-beyond // max(1, window // 2))
+    assert (exact.users == 7).sum() == 1 + beyond
 
 
 # Bad input

@@ -266,8 +266,8 @@ def expected(name, model, data, user, items):
     """The plain model's summary of one window, and the last of its states where it has states."""
     module, options = MODELS[name]
     w = {key: value.double().numpy() for key, value in model.state_dict().items()}
-    switches = {key: options[key] for key in ("aggregate", "padding_counts", "pooling", "drop_first", "steps", "encoder", "depth",
-                                                 "act_after")
+    switches = {key: options[key] for key in ("aggregate", "padding_counts", "pooling", "drop_first", "steps",
+                                              "encoder", "depth", "act_after")
                 if key in options}
     if options.get("positions_from") == "end":
         switches["at_end"] = True

@@ -75,7 +75,7 @@ def _summed(rows: Tensor, index: Tensor, size: int) -> Tensor:
 
 
 class Attributes(NamedTuple):
-    """p(g | x) of every item, [N, G], and the same turned, [G, N]; each dense or sparse, as is faster to multiply by."""
+    """p(g | x) of every item, [N, G], and the same turned, [G, N]; dense or sparse, as is faster to multiply by."""
 
     of_items: Tensor
     turned: Tensor
@@ -107,8 +107,8 @@ def calibrated_over_items(
 
 class _CalibratedOverItems(torch.autograd.Function):
     """With a = softmax(s), b = softmax(s / t), c = cos(q, p), and g = p / |q||p| - c q / |q|^2 the gradient of c by q:
-    d/ds = (1 - w)(a - target) - (w / t) b A g. (Of the softmax's own gradient b (A g - <b, A g>) the last term is <q, g>,
-    which is 0, as c does not depend on the length of q.)"""
+    d/ds = (1 - w)(a - target) - (w / t) b A g. (The gradient of b has b <b, A g> = b <q, g> as well, which is 0: c does
+    not depend on the length of q.)"""
 
     @staticmethod
     def forward(ctx, states, table, targets, attributes, wanted, weight, temperature) -> Tensor:

@@ -32,8 +32,8 @@ class Options(Settings):
     )
     long_history: Literal["exact", "strided"] = Field(
         "exact",
-        description="of one_pass, targets beyond the first window: a window each, or windows that overlap by half, each "
-        "for the targets in its newer half, whose prefixes are then cut to half a window at worst",
+        description="of one_pass, targets beyond the first window: a window each; or windows that overlap by half, "
+        "each for the targets in its newer half, whose prefixes are then cut, at worst to half a window",
     )
 
 

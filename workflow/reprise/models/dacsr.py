@@ -25,7 +25,7 @@ class Options(Settings):
     heads: int = Field(ge=1, description="of sasrec")
     inner: int = Field(ge=1, description="of sasrec, width of the feed-forward layers")
     hidden: int = Field(ge=1, description="of gru4rec, width of the recurrent state")
-    dropout: float = Field(ge=0, lt=1, description="of an encoder, on the input; of sasrec also after each part of a block")
+    dropout: float = Field(ge=0, lt=1, description="on the input; of sasrec also after each part of a block")
     attention_dropout: float = Field(ge=0, lt=1, description="of sasrec, on the weights of attention")
     depth: int = Field(ge=0, description="t, linear maps of an extractor; 0: none, the two are only put side by side")
     act_after: bool = Field(False, description="whether ReLU comes after each linear map of an extractor, not before")
