@@ -85,8 +85,8 @@ class Method(Settings):
     variants: dict[str, dict[str, Any]] = Field({}, description="by name, the method's settings that make a variant")
     starts_from: str | dict[str, str] = Field(
         {},
-        description="the method whose run, on the same data and with the same seed, leaves the first weights; or one for "
-        "each of several parts of the model",
+        description="the method whose run, on the same data and with the same seed, leaves the first weights; or one "
+        "for each of several parts of the model",
     )
     not_run: str | None = Field(None, description="why it is not run yet")
 
@@ -109,12 +109,16 @@ class Exhibit(Settings):
     methods: tuple[str, ...] = Field(
         (), description="rows: a method, a variant `<method> <name>`, or settings `<method>[alpha=1e-2;beta=1e-3]`"
     )
-    groups: Literal["items", "users"] | None = Field(None, description="its numbers are means over groups of these")
+    groups: Literal["items", "users", "attributes"] | None = Field(
+        None, description="its numbers are means over groups of these"
+    )
     stand_ins: bool = Field(True, description="shown on generated data too, where those are selected")
     floor: tuple[str, ...] = Field((), description="rows that the paper lacks: what no method may fall below")
     metrics: tuple[str, ...] = ()
     ks: tuple[int, ...] = (20,)
-    claims: tuple[str, ...] = Field((), description="ids or ranges `C001-C322` of claims.csv that it answers")
+    claims: tuple[str, ...] = Field(
+        (), description="ids of claims.csv that it answers, ranges `C001-C322`, families `T2-*`"
+    )
     family: int = Field(0, description="number of tests that Holm's correction counts, in each reading")
 
 
@@ -133,8 +137,10 @@ class Paper(Settings):
     readings: dict[str, Reading]
     datasets: dict[str, Dataset]
     methods: dict[str, Method]
-    groups: dict[Literal["items", "users"], tuple[int, ...]] = Field(
-        {}, description="last training count of each group of items and users but the last group"
+    groups: dict[Literal["items", "users", "attributes"], tuple[int, ...]] = Field(
+        {},
+        description="last training count of each group of items and users but the last group; the ranks of attributes, "
+        "1 for the one that a history has most of, that are shown of the most one-sided histories",
     )
     restated: dict[str, dict[str, str]] = Field(
         {}, description="by id, columns of claims.csv for a claim whose sides are prose, so that it can be computed"
