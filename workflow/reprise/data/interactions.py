@@ -24,6 +24,8 @@ class Interactions:
         `items[offsets[u]:offsets[u + 1]]` are the items of user u.
     features : Mapping of str to Lists
         What is known of the items, by name; each holds n_items lists.
+    user_features : Mapping of str to Lists
+        What is known of the users, by name; each holds n_users lists.
     """
 
     n_users: int
@@ -31,6 +33,7 @@ class Interactions:
     items: Tensor
     offsets: Tensor
     features: Mapping[str, Lists] = field(default_factory=dict, kw_only=True)
+    user_features: Mapping[str, Lists] = field(default_factory=dict, kw_only=True)
 
     @classmethod
     def of(
