@@ -107,6 +107,12 @@ def test_a_fraction_matches_at_the_digits_papers_print():
     assert compare({"sparsity": 0.011595}, {"sparsity": 116321 / (13485 * 744)}) != []
 
 
+def test_a_range_holds_its_ends():
+    assert compare({"train": (3, 5)}, {"train": 3}) == compare({"train": (3, 5)}, {"train": 5}) == []
+    assert compare({"train": (3, 5)}, {"train": 6}) == ["train: expected 3 to 5, found 6"]
+    assert compare({"train": (3, 5)}, {}) == ["train: expected 3 to 5, found no such count"]
+
+
 def test_a_histogram_must_be_the_same():
     found = {"test_per_item": {0: 2, 5: 3}}
     assert compare({"test_per_item": {0: 2, 5: 3}}, found) == []
@@ -254,7 +260,7 @@ def test_the_papers_split_takes_a_tenth_twice_and_empties_nothing(tmp_path):
     interactions = rated(tmp_path, text)
     data = made(interactions, split="paper")
     tenth = round(0.1 * len(pairs))
-    assert (len(data.test), len(data.valid)) == (tenth, tenth) and leaks(data) == []
+    assert (len(data.test), len(data.valid)) == (tenth, tenth) and leaks(data, Recipe()) == []
     assert len(np.unique(data.train[:, 0])) == data.n_users and len(np.unique(data.train[:, 1])) == data.n_items
     assert made(interactions, split="paper").content == data.content
     assert made(interactions, split="paper", split_seed=1).content != data.content
@@ -325,8 +331,8 @@ def test_unknown_part_is_refused():
     (toy(test=((2, 0),)), "1 user ids are outside 0 to 1"),
 ])
 def test_leaks_are_found(data, found):
-    assert leaks(toy()) == []
-    assert found in leaks(data)
+    assert leaks(toy(), Recipe()) == []
+    assert found in leaks(data, Recipe())
 
 
 def test_check_passes_on_sound_data_and_fails_on_a_leak(house):

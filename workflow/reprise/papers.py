@@ -59,8 +59,9 @@ class Dataset(Recipe):
     label: str
     source: str | None = None
     reader: str | None = None
-    expect: dict[str, int | float | dict[int, int]] = Field(
-        default_factory=dict, description="counts that must come out: of stats.json, a histogram as a mapping"
+    expect: dict[str, int | float | tuple[int, int] | dict[int, int]] = Field(
+        default_factory=dict,
+        description="counts that must come out: of stats.json, a histogram as a mapping, a range as its two ends",
     )
     settings: Layer = Layer()
     stand_in: bool = Field(

@@ -55,7 +55,7 @@ rule prepare:
     input:
         plan.canonical,
     output:
-        expand("<results>/{{paper}}/{{dataset}}/data/{table}.parquet", table=["train", "valid", "test", "items"]),
+        expand("<results>/{{paper}}/{{dataset}}/data/{table}.parquet", table=["train", "valid", "test", "items", "users"]),
         "<results>/{paper}/{dataset}/data/stats.json",
     log:
         "<logs>/prepare/{paper}/{dataset}.log",

@@ -11,33 +11,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from reprise.data.pairs import codes, within
 from reprise.data.prepared import PARTS, Prepared, is_feature
 from reprise.data.recipe import Recipe
-from reprise.data.splits import (
-    as_text,
-    first_seen,
-    id_schemes,
-    item_uniform,
-    k_core,
-    last_per_item,
-    leave_one_out,
-)
+from reprise.data.rows import rows_of
+from reprise.data.splits import id_schemes
 from reprise.errors import RepriseError
 from reprise.files import write_json
 
-Expected = Mapping[str, float | Mapping[int, int]]
+Expected = Mapping[str, float | tuple[int, int] | Mapping[int, int]]
 Details = dict[str, int | dict[int, int]]
 REPEATED = (*(f"repeated_{part}" for part in PARTS), "valid_in_train", "test_in_train")
 
 
 def prepare(interactions: Path, recipe: Recipe, *, status: str, expect: Expected, where: str,
-            items: Path | None = None) -> tuple[Prepared, Details]:
+            items: Path | None = None, users: Path | None = None) -> tuple[Prepared, Details]:
     """Filter and split canonical interactions as `recipe` says, and compare the counts with `expect`.
 
-    Of the canonical `items`, what is known of them in numbers becomes features.
+    Of the canonical `items` and `users`, what is known of them in numbers and categories becomes features.
 
     Returns
     -------
@@ -50,17 +44,19 @@ def prepare(interactions: Path, recipe: Recipe, *, status: str, expect: Expected
         Ids that leave gaps; repeated pairs where none are allowed; no part of the name that the recipe asks for; counts
         that differ from `expect`: one error that lists each of them.
     """
-    rows = _rows(interactions, recipe, where)
-    user, item = rows["user"].to_numpy(), rows["item"].to_numpy()
-    n_users, n_items = _count(user, f"{where}, user ids"), _count(item, f"{where}, item ids")
+    rows = rows_of(interactions, recipe, where, items)
     ordered = recipe.split == "leave_one_out"
-    valid, test = _parts(rows, recipe, where)
-    train = ~valid & ~test
-    features = _features(items, rows, where) if items else {}
+    train = ~rows.valid & ~rows.test
+    features = _features(items, "item", rows.items, where) if items else {}
+    if recipe.attributes:
+        features = _renamed(features, recipe.attributes, where)
     if ordered:
-        features |= {name: pa.array(ids) for name, ids in id_schemes(item, train, n_items, recipe.id_seed).items()}
-    pairs = np.stack([user, item], axis=1)
-    prepared = Prepared(n_users, n_items, pairs[train], pairs[valid], pairs[test], status, ordered, features)
+        features |= {name: pa.array(ids) for name, ids in
+                     id_schemes(rows.item, train, len(rows.items), recipe.id_seed).items()}
+    of_users = _features(users, "user", rows.users, where) if users else {}
+    pairs = np.stack([rows.user, rows.item], axis=1)
+    parts = (pairs[part] for part in (train, rows.valid, rows.test))
+    prepared = Prepared(len(rows.users), len(rows.items), *parts, status, ordered, features, of_users)
     facts = details(prepared)
     if recipe.repeats == "refused" and (repeated := [name for name in REPEATED if facts[name]]):
         raise RepriseError(f"{where}: repeated interactions", kind="data", expected="every pair once",
@@ -73,130 +69,39 @@ def prepare(interactions: Path, recipe: Recipe, *, status: str, expect: Expected
     return prepared, facts
 
 
-def _rows(interactions: Path, recipe: Recipe, where: str) -> pd.DataFrame:
-    """Read the columns user, item, part and, where an order is known, order; filter, and count ids from 0.
+def _features(table: Path, column: str, ids: np.ndarray, where: str) -> dict[str, pa.Array]:
+    """What the source knows of the users or items `ids` [n] in whole numbers, one each or a list each, by name.
 
-    The ids of the source are kept as `raw_item` where it is numbered anew.
+    A category becomes the place of its name among all of its names, in the order of the alphabet.
     """
-    rows = _read(interactions, recipe, where)
-    if recipe.split == "released":
-        return rows
-    if recipe.split == "leave_one_out":
-        return _walked(rows, recipe, where)
-    kept = _core(rows, recipe, where)
-    for column in ("user", "item"):
-        # The numbers of the official code: order of first appearance, counted before the core is taken.
-        first = first_seen(rows[column])
-        rows[column] = np.searchsorted(np.unique(first[kept]), first)
-    return rows[kept]
-
-
-def _read(interactions: Path, recipe: Recipe, where: str) -> pd.DataFrame:
-    """The rows inside the recipe's window and above its least rating, in the order of the file."""
-    lists = recipe.order == "position" and recipe.split != "leave_one_out"  # a list is parted in train and test
-    wanted = {"part"} if recipe.split == "released" else {"time"} if recipe.order else set()
-    wanted = {"part", "position"} if lists else {"position"} if recipe.order == "position" else wanted
-    needed = wanted | ({"date"} if recipe.window else set())
-    if absent := needed - set(pq.read_schema(interactions).names):
-        raise RepriseError(f"{where}, split {recipe.split}", expected=f"a source with {', '.join(sorted(needed))}",
-                           found=f"none of {', '.join(sorted(absent))}", fix="give it another source, split or order")
-    conditions = [] if recipe.min_rating is None else [("rating", ">=", recipe.min_rating)]
-    if recipe.window:
-        conditions += [("date", ">=", recipe.window[0]), ("date", "<=", recipe.window[1])]
-    table = pq.read_table(interactions, columns=["user", "item", *sorted(wanted)], filters=conditions or None)
-    rows = table.to_pandas()
-    if len(rows) == 0:
-        raise RepriseError(where, expected="interactions", found="none",
-                           fix="is min_rating above every rating, or no date within the window?")
-    if lists:
-        # A user's list is its line of train.txt, then its line of test.txt.
-        later = rows["part"] == "test"
-        rows["order"] = rows["position"] + rows["user"].map(rows["user"][~later].value_counts()).fillna(0) * later
-    elif recipe.order:
-        order = rows.pop("position" if recipe.order == "position" else "time")
-        if missing := int(order.isna().sum()):
-            raise RepriseError(f"{where}, order {recipe.order}", expected="a value for every interaction",
-                               found=f"{missing} without one", fix="give it another source or order")
-        order = order.to_numpy(dtype=np.int64)
-        rows["order"] = as_text(order) if recipe.order == "time_text" else order
-    return rows
-
-
-def _core(rows: pd.DataFrame, recipe: Recipe, where: str) -> np.ndarray:
-    """Mark the rows of the recipe's k-core, [N] bool."""
-    kept = k_core(rows["user"].to_numpy(), rows["item"].to_numpy(), recipe.core or 1)
-    if not kept.any():
-        raise RepriseError(where, expected=f"a {recipe.core}-core", found="no user or item has enough rows")
-    return kept
-
-
-def _walked(rows: pd.DataFrame, recipe: Recipe, where: str) -> pd.DataFrame:
-    """Numbers and rows as S3-Rec's `data_process.py` has them: user after user, each one's rows in order of time.
-
-    Users stand in order of their first row in the file, dropped rows included; equal times in the order of the file.
-    """
-    rows["user"] = first_seen(rows["user"])
-    rows = rows.iloc[np.lexsort((rows["order"], rows["user"]))]
-    rows = rows[_core(rows, recipe, where)]
-    numbers = {"user": first_seen(rows["user"]), "item": first_seen(rows["item"])}
-    return rows.assign(raw_item=rows["item"], **numbers).reset_index(drop=True)
-
-
-def _features(items: Path, rows: pd.DataFrame, where: str) -> dict[str, pa.Array]:
-    """What the source knows of the items of `rows` in whole numbers, one each or a list each, by name."""
-    table = pq.read_table(items)
-    known = [field.name for field in table.schema if field.name != "item" and is_feature(field.type)]
-    if not known:
-        return {}
-    raw = rows["raw_item" if "raw_item" in rows else "item"].to_numpy()
-    _, first = np.unique(rows["item"], return_index=True)
-    place = pd.Index(table["item"].to_pandas()).get_indexer(raw[first])
-    if (unknown := place < 0).any():
-        raise RepriseError(f"{where}, {items.name}", expected="a row for every item", kind="data",
-                           found=f"none for {unknown.sum()} of {len(place)}, e.g. {raw[first][unknown][0]}",
+    known = pq.read_table(table)
+    names = [field.name for field in known.schema if field.name != column and is_feature(field.type)]
+    place = pd.Index(known[column].to_pandas()).get_indexer(ids)
+    if names and (unknown := place < 0).any():
+        raise RepriseError(f"{where}, {table.name}", expected=f"a row for every {column}", kind="data",
+                           found=f"none for {unknown.sum()} of {len(place)}, e.g. {ids[unknown][0]}",
                            fix="canonicalise the source again")
-    features = {name: table[name].combine_chunks().take(pa.array(place)) for name in known}
+    features = {name: _whole(known[name].combine_chunks()).take(pa.array(place)) for name in names}
     for name, feature in features.items():
         if feature.null_count or (not pa.types.is_integer(feature.type) and feature.flatten().null_count):
-            raise RepriseError(f"{where}, {items.name}, {name}", expected="a value for every item", kind="data",
+            raise RepriseError(f"{where}, {table.name}, {name}", expected=f"a value for every {column}", kind="data",
                                found="nulls", fix="an empty list says that nothing is known")
     return features
 
 
-def _parts(rows: pd.DataFrame, recipe: Recipe, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Mark the rows of the validation and of the test part, [N] bool each."""
-    if recipe.split == "leave_one_out":
-        part = leave_one_out(rows["user"].to_numpy())
-        return part == 1, part == 2
-    tenth = round(0.1 * len(rows))
-    test = _held_out(rows, recipe, "test", tenth, where)
-    valid = np.zeros(len(rows), dtype=bool)
-    valid[~test] = _held_out(rows[~test], recipe, "valid", tenth, where)
-    return valid, test
+def _renamed(features: dict[str, pa.Array], attributes: str, where: str) -> dict[str, pa.Array]:
+    """The features, of which one is called `attributes` from here on."""
+    if attributes not in features:
+        raise RepriseError(f"{where}, attributes", expected="one of " + ", ".join(features), found=attributes)
+    return {"attributes" if name == attributes else name: feature for name, feature in features.items()}
 
 
-def _held_out(rows: pd.DataFrame, recipe: Recipe, part: str, tenth: int, where: str) -> np.ndarray:
-    """Mark the rows of the test part, or, among the rows that are not of it, those of the validation part; [N] bool.
-
-    `tenth` is the size of either in the split `paper`.
-    """
-    user, item = rows["user"].to_numpy(), rows["item"].to_numpy()
-    if recipe.split == "paper":
-        try:
-            return item_uniform(user, item, tenth, recipe.split_seed + (part == "valid"))
-        except ValueError as error:
-            raise RepriseError(f"{where}, {part} part", expected="rows enough for an item-uniform draw",
-                               found=str(error)) from None
-    if part == "test" and recipe.split == "official_rule":
-        return last_per_item(user, item, recipe.test_k, order=rows["order"].to_numpy())
-    if part == "valid" and recipe.valid_k is not None:
-        order = rows["order"].to_numpy() if "order" in rows else None
-        return last_per_item(user, item, recipe.valid_k, order, None if "order" in rows else recipe.valid_seed)
-    held = (rows["part"] == part).to_numpy()
-    if not held.any():
-        raise RepriseError(where, expected=f"a source with a {part} part", found="none",
-                           fix="set valid_k in paper.yaml, or choose another split")
-    return held
+def _whole(feature: pa.Array) -> pa.Array:
+    """A feature in whole numbers; only a category is not yet."""
+    if not pa.types.is_dictionary(feature.type):
+        return feature
+    texts = feature.cast(feature.type.value_type)
+    return pc.index_in(texts, texts.unique().drop_null().sort())
 
 
 def details(prepared: Prepared) -> Details:
@@ -205,7 +110,7 @@ def details(prepared: Prepared) -> Details:
     `<part>_per_item` is a histogram: how many items have that many rows in the part. `test_in_train` are test rows
     whose pair train or validation hold too: where a ranking masks what a user has seen, they can never be hit.
     `users_with_repeats` have a pair twice, in whatever parts. `cold_items` are items of the test part that train and
-    validation never show.
+    validation never show; `unmet_items` are candidates that no part shows.
     """
     both = prepared.parts("train+valid")
     counts: Details = {}
@@ -223,6 +128,7 @@ def details(prepared: Prepared) -> Details:
     everything = prepared.parts("+".join(PARTS))
     _, first = np.unique(_codes(everything), return_index=True)
     counts["users_with_repeats"] = len(np.unique(np.delete(everything[:, 0], first)))
+    counts["unmet_items"] = prepared.n_items - len(np.unique(everything[:, 1]))
     counts["cold_items"] = len(np.setdiff1d(prepared.test[:, 1], both[:, 1]))
     return counts
 
@@ -242,44 +148,44 @@ def noting_failure(folder: Path, code: str) -> Iterator[None]:
     failure.unlink(missing_ok=True)
 
 
-def _count(ids: np.ndarray, where: str) -> int:
-    """Number of ids, which run from 0 without a gap: released ids are kept, so that a model's rows are the paper's."""
-    distinct = len(np.unique(ids))
-    if distinct != ids.max() + 1:
-        raise RepriseError(where, expected=f"0 to {ids.max()}, each of them", found=f"{distinct} different ones",
-                           fix="look at the source: is a file cut off, or from another release?")
-    return distinct
-
-
 def compare(expect: Expected, found: Expected) -> list[str]:
     """List every count that differs, as `train: expected 5, found 4`; a count that nobody made is a difference.
 
-    Whole numbers and histograms must be equal, fractions to the six decimals that papers print.
+    Whole numbers and histograms must be equal, fractions to the six decimals that papers print; of two numbers, the
+    count must lie between them, ends included.
     """
-    def same(name: str, value: float | Mapping[int, int]) -> bool:
+    def same(name: str, value: float | tuple[int, int] | Mapping[int, int]) -> bool:
+        if isinstance(value, tuple):
+            return name in found and value[0] <= found[name] <= value[1]
         if isinstance(value, float):
             return name in found and abs(found[name] - value) <= 0.5e-6
         return found.get(name) == value
 
-    return [f"{name}: expected {value}, found {found.get(name, 'no such count')}"
+    return [f"{name}: expected {_range(value)}, found {found.get(name, 'no such count')}"
             for name, value in expect.items() if not same(name, value)]
 
 
-def leaks(prepared: Prepared, repeats: str = "refused") -> list[str]:
+def _range(value: object) -> str:
+    return " to ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def leaks(prepared: Prepared, recipe: Recipe) -> list[str]:
     """List what is wrong with prepared data: pairs in two parts, ids out of range, ids that never occur.
 
-    Where `repeats` are `kept`, a pair may be in two parts; `stats.json` counts how often.
+    Where `repeats` are `kept`, a pair may be in two parts, and where `candidates` are more than those `kept`, an item
+    in none; `stats.json` counts how often.
     """
     found = []
     of = {part: _codes(prepared.parts(part)) for part in PARTS}
-    for one, other in itertools.combinations(PARTS, 2) if repeats == "refused" else ():
+    for one, other in itertools.combinations(PARTS, 2) if recipe.repeats == "refused" else ():
         if shared := int(within(of[other], of[one]).sum()):
             found.append(f"{shared} pairs are in {one} and in {other}")
     everything = prepared.parts("+".join(PARTS))
     for name, ids, n in (("user", everything[:, 0], prepared.n_users), ("item", everything[:, 1], prepared.n_items)):
         if outside := int(((ids < 0) | (ids >= n)).sum()):
             found.append(f"{outside} {name} ids are outside 0 to {n - 1}")
-        if missing := n - len(np.unique(ids[(ids >= 0) & (ids < n)])):
+        unmet = name == "item" and recipe.candidates != "kept"
+        if not unmet and (missing := n - len(np.unique(ids[(ids >= 0) & (ids < n)]))):
             found.append(f"{missing} {name} ids between 0 and {n - 1} never occur")
     return found
 

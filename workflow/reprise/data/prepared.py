@@ -1,4 +1,4 @@
-"""A prepared data set: three parts of (user, item) pairs with ids counted from 0, and what is known of the items."""
+"""A prepared data set: three parts of (user, item) pairs with ids counted from 0, and what is known of both."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reprise.errors import RepriseError
 from reprise.files import read_json, replacing, write_json
 
 PARTS = ("train", "valid", "test")
-ITEMS = "items.parquet"
+TABLES = {"item": "items.parquet", "user": "users.parquet"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +39,8 @@ class Prepared:
         order of the items.
     features : Mapping of str to array [n_items]
         What is known of the items, by name: a whole number each, or a list of them, which may be empty.
+    user_features : Mapping of str to array [n_users]
+        What is known of the users.
     """
 
     n_users: int
@@ -49,6 +51,7 @@ class Prepared:
     status: str
     ordered: bool = False
     features: Mapping[str, pa.Array] = field(default_factory=dict)
+    user_features: Mapping[str, pa.Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for part in PARTS:
@@ -67,10 +70,11 @@ class Prepared:
             pairs = getattr(self, part)
             digest.update(f" {part} {len(pairs)} ".encode())
             digest.update(pairs.tobytes())
-        for name in sorted(self.features):
-            for numbers in _values_and_lengths(self.features[name]):
-                digest.update(f" {name} {len(numbers)} ".encode())
-                digest.update(numbers.tobytes())
+        for known, whose in ((self.features, ""), (self.user_features, "user ")):
+            for name in sorted(known):
+                for numbers in _values_and_lengths(known[name]):
+                    digest.update(f" {whose}{name} {len(numbers)} ".encode())
+                    digest.update(numbers.tobytes())
         return digest.hexdigest()
 
     def parts(self, name: str) -> np.ndarray:
@@ -90,8 +94,11 @@ class Prepared:
         laid_out = importlib.import_module("reprise.data.interactions")
         pairs = self.parts(name)
         laid = laid_out.Interactions.of(pairs, self.n_users, self.n_items, device, ordered=self.ordered)
-        features = {key: laid_out.Lists.of(*_values_and_lengths(one), device) for key, one in self.features.items()}
-        return replace(laid, features=features)
+        features, user_features = (
+            {key: laid_out.Lists.of(*_values_and_lengths(one), device) for key, one in known.items()}
+            for known in (self.features, self.user_features)
+        )
+        return replace(laid, features=features, user_features=user_features)
 
     def statistics(self) -> dict[str, int | float]:
         """Count what a paper's table of data sets counts, and what its split promises of every item."""
@@ -106,6 +113,7 @@ class Prepared:
         }
         lengths = np.bincount(np.concatenate([both[:, 0], self.test[:, 0]]), minlength=self.n_users)
         counts |= {"min_sequence_length": int(lengths.min()), "max_sequence_length": int(lengths.max())}
+        counts |= self._sequences(both)
         for part in PARTS:
             pairs = getattr(self, part)
             per_item = np.bincount(pairs[:, 1], minlength=self.n_items)
@@ -113,15 +121,32 @@ class Prepared:
                        f"{part}_per_item_min": int(per_item.min()), f"{part}_per_item_max": int(per_item.max())}
         return counts
 
+    def _sequences(self, both: np.ndarray) -> dict[str, int | float]:
+        """Count the sequences that ask for a next item, and what items are about; `both` is train and validation.
+
+        Every training row has what came before it in training as its sequence, but for the first of a user; a test
+        row has all of train and validation. `avg_sequence_length` is the mean length of the latter.
+        """
+        history = np.bincount(both[:, 0], minlength=self.n_users)[self.test[:, 0]]
+        about = self.features.get("attributes", pa.array([], pa.int64()))
+        return {"train_sequences": len(self.train) - len(np.unique(self.train[:, 0])),
+                "test_sequences": int((history > 0).sum()),
+                "avg_sequence_length": float(history.sum() / max((history > 0).sum(), 1)),
+                "attributes": len(np.unique(_values_and_lengths(about)[0]))}
+
     def save(self, folder: str | Path, stats: Mapping[str, object] | None = None) -> None:
-        """Write `<part>.parquet`, `items.parquet` and, last, `stats.json`: statistics, status, content and `stats`."""
+        """Write a table each part, of the items and of the users, and, last, `stats.json`.
+
+        That one holds the statistics, the status, the content and `stats`.
+        """
         for part in PARTS:
             pairs = getattr(self, part)
             table = pa.table({"user": pairs[:, 0], "item": pairs[:, 1]})
             with replacing(Path(folder) / f"{part}.parquet") as beside:
                 pq.write_table(table, beside)
-        with replacing(Path(folder) / ITEMS) as beside:
-            pq.write_table(pa.table({"item": np.arange(self.n_items), **self.features}), beside)
+        for column, n, known in (("item", self.n_items, self.features), ("user", self.n_users, self.user_features)):
+            with replacing(Path(folder) / TABLES[column]) as beside:
+                pq.write_table(pa.table({column: np.arange(n), **known}), beside)
         own = self.statistics() | {"status": self.status, "ordered": self.ordered, "content": self.content}
         write_json(Path(folder) / "stats.json", {**(stats or {}), **own})
 
@@ -137,10 +162,9 @@ class Prepared:
         folder = Path(folder)
         stats = read_json(folder / "stats.json")
         pairs = {part: _read_pairs(folder / f"{part}.parquet") for part in PARTS}
-        table = _read(folder / ITEMS)
-        features = {name: table[name].combine_chunks() for name in table.column_names if name != "item"}
+        features, user_features = (_read_features(folder / file, column) for column, file in TABLES.items())
         prepared = cls(stats["users"], stats["items"], **pairs, status=stats["status"],
-                       ordered=stats.get("ordered", False), features=features)
+                       ordered=stats.get("ordered", False), features=features, user_features=user_features)
         if prepared.content != stats["content"]:
             raise RepriseError(str(folder), expected=f"content {stats['content']}, as stats.json says",
                                found=prepared.content, fix="run its prepare stage again")
@@ -148,8 +172,8 @@ class Prepared:
 
 
 def is_feature(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds whole numbers, one an item or a list an item."""
-    return pa.types.is_integer(kind) or (
+    """Whether a column of this type holds whole numbers, one a row or a list a row, or categories."""
+    return pa.types.is_integer(kind) or pa.types.is_dictionary(kind) or (
         (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and pa.types.is_integer(kind.value_type)
     )
 
@@ -159,6 +183,11 @@ def _values_and_lengths(feature: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     single = pa.types.is_integer(feature.type)
     values, lengths = (feature, np.ones(len(feature))) if single else (feature.flatten(), feature.value_lengths())
     return np.asarray(values, dtype="<i8"), np.asarray(lengths, dtype="<i8")
+
+
+def _read_features(path: Path, column: str) -> dict[str, pa.Array]:
+    table = _read(path)
+    return {name: table[name].combine_chunks() for name in table.column_names if name != column}
 
 
 def _read_pairs(path: Path) -> np.ndarray:
@@ -172,5 +201,5 @@ def _read(path: Path, *columns: str) -> pa.Table:
         return pq.read_table(path, columns=list(columns) or None)
     except (OSError, pa.ArrowException) as error:
         found = "no such file" if isinstance(error, FileNotFoundError) else str(error)
-        expected = f"a parquet file with the columns {' and '.join(columns) or 'item and those of its features'}"
+        expected = f"a parquet file with the columns {' and '.join(columns) or 'item and those of features'}"
         raise RepriseError(str(path), expected=expected, found=found, fix="run its prepare stage again") from None

@@ -23,7 +23,20 @@ class Recipe(Settings):
     window: tuple[str, str] | None = Field(
         None, description="only interactions whose `date`, a text, lies between these two texts, ends included"
     )
-    core: int | None = Field(None, ge=1, description="drop users and items with fewer rows, until none is left")
+    core: int | None = Field(None, ge=1, description="drop users and items with fewer rows than this")
+    core_rule: Literal["repeated", "once", "items", "train_items"] = Field(
+        "repeated",
+        description="repeated: until none is left; once: counted before anything is dropped; items: once, and items "
+        "alone; train_items: so too, but counted on all rows and dropped from the training part only, after the "
+        "held-out parts were taken, which keep theirs",
+    )
+    candidates: Literal["kept", "met", "catalogue"] = Field(
+        "kept",
+        description="items that can be recommended: with a row left, or with one in the source, or all that it lists",
+    )
+    attributes: str | None = Field(
+        None, description="the source's column that says what an item is about; models read it as `attributes`"
+    )
     order: Literal["position", "time", "time_text"] | None = Field(
         None, description="what `last` means: the place in the user's list, the time, or the time compared as a text"
     )
@@ -45,13 +58,16 @@ class Recipe(Settings):
             "released": {"valid_k", "valid_seed", "repeats"},
             "official_rule": {"order", "test_k", "min_rating", "core", "valid_k", "repeats"},
             "paper": {"split_seed", "min_rating", "core", "repeats"},
-            "leave_one_out": {"order", "window", "min_rating", "core", "id_seed", "repeats"},
+            "leave_one_out": {"order", "window", "min_rating", "core", "core_rule", "id_seed", "repeats", "candidates",
+                              "attributes"},
         }.get(self.split, set())
         given = {key for key in self.model_fields_set & set(Recipe.model_fields) if key != "split"}
         if wrong := given - allowed:
             raise ValueError(f"split {self.split} does not read {', '.join(sorted(wrong))}")
         if missing := {key for key in needed if getattr(self, key) is None}:
             raise ValueError(f"split {self.split} needs {', '.join(sorted(missing))}")
+        if "core_rule" in given and self.core is None:
+            raise ValueError("core_rule needs core")
         if self.split == "official_rule" and self.valid_k is None:
             raise ValueError("only released files have a validation part of their own")
         return self

@@ -34,6 +34,12 @@ def k_core(user: np.ndarray, item: np.ndarray, k: int) -> np.ndarray:
     return mask
 
 
+def often(ids: np.ndarray, k: int) -> np.ndarray:
+    """Mark the rows whose id comes at least `k` times among `ids` [N]; [N] bool."""
+    number = pd.factorize(ids)[0]
+    return np.bincount(number)[number] >= k
+
+
 def as_text(time: np.ndarray) -> np.ndarray:
     """Keys [N] that order times as their decimal texts do: `1000000000` comes before `999999999`.
 

@@ -26,7 +26,18 @@ COLUMNS = [*RUN, *MEASURED, "value"]
 PROVENANCE = ["device", "threads", "data", "fingerprint", "commit", "date"]
 CELL = [*(name for name in RUN if name != "seed"), *MEASURED]
 PAIR = ["exhibit", "dataset", "reading", "metric", "k", "lhs", "rhs"]  # two methods, compared for an exhibit
-STATISTICS = ("users", "items", "interactions", "sparsity", "avg_items_per_user", "avg_users_per_item")
+STATISTICS = (
+    "users",
+    "items",
+    "interactions",
+    "sparsity",
+    "avg_items_per_user",
+    "avg_users_per_item",
+    "train_sequences",
+    "test_sequences",
+    "attributes",
+    "avg_sequence_length",
+)
 COSTS = ("wall_s", "epochs", "steps", "peak_bytes")
 WHOLE = ("seed", "k", "threads", "seeds")
 REAL = ("value", "mean", "sd", "atol", "diff", "low", "high", "p", "p_adjusted", "effect", "effect_ratio")

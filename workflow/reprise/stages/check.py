@@ -33,7 +33,7 @@ def main(args: argparse.Namespace, config: Config) -> None:
     prepared = Prepared.load(folder)
     dataset = load_paper(args.paper).dataset(args.dataset)
     with noting_failure(folder.parent, data_code(dataset)):
-        if found := leaks(prepared, dataset.repeats):
+        if found := leaks(prepared, dataset):
             raise RepriseError(str(folder), expected="disjoint parts and ids contiguous from 0", kind="data",
                                found="; ".join(found), fix="look at the source and its split; nothing is trained on it")
     disjoint = dataset.repeats == "refused"

@@ -1,7 +1,7 @@
 """Split a data set as its paper does, with ids from 0, and stop if the counts are not the paper's.
 
-Reads resources/canonical/<source>/, writes results/<paper>/<dataset>/data/{train,valid,test,items}.parquet and
-stats.json.
+Reads resources/canonical/<source>/, writes results/<paper>/<dataset>/data/{train,valid,test,items,users}.parquet
+and stats.json.
 Nothing is written when a count differs, so that nothing can be trained on data that the paper did not have.
 """
 
@@ -38,7 +38,8 @@ def main(args: argparse.Namespace, config: Config) -> None:
     status = read_json(canonical / "canonical.json")["status"]
     with noting_failure(folder, data_code(dataset)):
         prepared, details = prepare(canonical / "interactions.parquet", dataset, status=status, expect=dataset.expect,
-                                    where=f"{args.paper} {args.dataset}", items=canonical / "items.parquet")
+                                    where=f"{args.paper} {args.dataset}", items=canonical / "items.parquet",
+                                    users=canonical / "users.parquet")
         prepared.save(folder / "data", {"dataset": args.dataset, "expected": dataset.expect, "split": dataset.split,
                                         "order": _order(dataset), **details})
     logger.info("prepare %s %s: train %s, valid %s, test %s", args.paper, args.dataset,

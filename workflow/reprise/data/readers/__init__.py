@@ -2,7 +2,7 @@
 
 `Tables.interactions` has the columns `user`, `item` (int64 or text), `time` (Int64, unix seconds, or null), `rating`
 (Float64 or null), then the source's own columns; `Tables.items` and `Tables.users` have a row an item and a user, and
-what is known of them: numbers or lists of numbers are features that models may read.
+what is known of them: whole numbers, lists of these and categories are features that models may read.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class Tables(NamedTuple):
     """What a reader makes of a raw source.
 
     `interactions` of a file that is larger than memory are a stream, written as it is read. `items` or `users` that are
-    None are those that occur in the interactions. `facts` are counts worth keeping; `files` are the names of the files
-    that were read.
+    None are those that occur in the interactions. `facts` are counts and names worth keeping; `files` are the names of
+    the files that were read.
     """
 
     interactions: pd.DataFrame | pa.RecordBatchReader
     items: pd.DataFrame | None
     users: pd.DataFrame | None
-    facts: dict[str, int]
+    facts: dict[str, int | tuple[str, ...]]
     files: tuple[str, ...]
 
 

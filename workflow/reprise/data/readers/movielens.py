@@ -1,7 +1,8 @@
-"""`ratings.dat` of MovieLens-1M and 10M: `user::item::rating::time`, one rating a line, time in unix seconds.
+"""`ratings.dat` of MovieLens: `user::item::rating::time`, one rating a line, time in unix seconds.
 
 The file lies in the folder that the archive names (`ml-10M100K/ratings.dat`). Rows keep the file's order, ids the
 file's numbers, which start at 1 and have gaps. Line ends may be Windows', and spaces around a number do no harm.
+Ratings alone: what else MovieLens-1M knows of users and movies, `movielens_1m` reads.
 """
 
 from __future__ import annotations
@@ -17,20 +18,27 @@ import pyarrow.csv
 from reprise.data.readers import Tables
 from reprise.errors import RepriseError
 
-LINE = "user::item::rating::time (integers, the rating a decimal number)"
-WELL_FORMED = re.compile(rb"\d{1,9}::\d{1,9}::\d(\.\d+)?::\d{1,12}")
+LINE = "user::item::rating::time (integers, the rating 0.5 to 5 in half steps)"
+WELL_FORMED = re.compile(rb"\d{1,9}::\d{1,9}::(0\.5|[1-4](\.[05])?|5(\.0)?)::\d{1,12}")
 TYPES = {"user": pa.int64(), "item": pa.int64(), "rating": pa.float64(), "time": pa.int64()}
 
 
 def read(folder: Path) -> Tables:
-    """Read the one `ratings.dat` below a folder.
+    """Read the one `ratings.dat` below a folder; raises as `ratings` does."""
+    path, interactions = ratings(Path(folder))
+    items, users = (pd.DataFrame({column: np.unique(interactions[column])}) for column in ("item", "user"))
+    return Tables(interactions, items, users, {}, (path.relative_to(folder).as_posix(),))
+
+
+def ratings(folder: Path) -> tuple[Path, pd.DataFrame]:
+    """Find the one `ratings.dat` below a folder, and read it into the columns user, item, time, rating.
 
     Raises
     ------
     RepriseError
         No such file, or more than one; an empty file; a malformed line, with its number and what stands there.
     """
-    path = _only(Path(folder))
+    path = _only(folder)
     if path.stat().st_size == 0:
         raise RepriseError(str(path), expected=f"lines of {LINE}", found="an empty file")
     # Arrow knows separators of one character: between two colons stands a column of nothing.
@@ -48,13 +56,11 @@ def read(folder: Path) -> Tables:
     if any(column.null_count for column in table.columns):
         raise _malformed(path, "a field without a value")
     user, item, rating, time = (column.to_numpy() for column in table.columns)
-    if min(user.min(), item.min(), time.min()) < 0 or not np.isfinite(rating).all():
+    if min(user.min(), item.min(), time.min()) < 0 or not np.isin(rating, np.arange(1, 11) / 2).all():
         raise _malformed(path, "a negative number, or a rating that is none")
-    interactions = pd.DataFrame(
+    return path, pd.DataFrame(
         {"user": user, "item": item, "time": pd.array(time, "Int64"), "rating": pd.array(rating, "Float64")}
     )
-    items, users = (pd.DataFrame({column: np.unique(interactions[column])}) for column in ("item", "user"))
-    return Tables(interactions, items, users, {}, (path.relative_to(folder).as_posix(),))
 
 
 def _only(folder: Path) -> Path:

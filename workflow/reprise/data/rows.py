@@ -1,0 +1,179 @@
+"""Canonical interactions filtered, put in order, numbered from 0 and parted, as a recipe says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from reprise.data.recipe import Recipe
+from reprise.data.splits import as_text, first_seen, item_uniform, k_core, last_per_item, leave_one_out, often
+from reprise.errors import RepriseError
+
+
+class Rows(NamedTuple):
+    """N interactions of numbered users and items.
+
+    Attributes
+    ----------
+    user, item : int array [N]
+    valid, test : bool array [N]
+        What is held out; the rest is training.
+    users, items : array [n_users], [n_items]
+        The source's id of each number. An item may have no row.
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray
+    users: np.ndarray
+    items: np.ndarray
+
+
+def rows_of(interactions: Path, recipe: Recipe, where: str, items: Path | None = None) -> Rows:
+    """Make the rows of a data set; `items` is the canonical table of the items, for `candidates: catalogue`.
+
+    Raises
+    ------
+    RepriseError
+        A source without what the recipe reads; nothing left; released ids that leave gaps.
+    """
+    rows = _read(interactions, recipe, where)
+    met = rows["item"].unique() if recipe.candidates == "met" else ()
+    if recipe.split == "released":
+        names = {column: np.arange(_count(rows[column], f"{where}, {column} ids")) for column in ("user", "item")}
+    elif recipe.split == "leave_one_out":
+        rows = _walked(rows, recipe, where)
+        rows, names = _numbered(rows, np.ones(len(rows), dtype=bool))
+    else:
+        rows, names = _numbered(rows, _core(rows, recipe, where))
+    if recipe.candidates == "catalogue":
+        if items is None:
+            raise RepriseError(where, expected="a source with a table of items", found="none")
+        met = pq.read_table(items, columns=["item"])["item"].to_numpy()
+    beyond = pd.Index(met).difference(pd.Index(names["item"]), sort=False)
+    known = np.concatenate([names["item"], beyond.to_numpy()]) if len(beyond) else names["item"]
+    valid, test = _parts(rows, recipe, where)
+    return Rows(rows["user"].to_numpy(), rows["item"].to_numpy(), valid, test, names["user"], known)
+
+
+def _read(interactions: Path, recipe: Recipe, where: str) -> pd.DataFrame:
+    """The columns user, item, part and, where an order is known, order, in the order of the file.
+
+    Of the rows inside the recipe's window and above its least rating.
+    """
+    lists = recipe.order == "position" and recipe.split != "leave_one_out"  # a list is parted in train and test
+    wanted = {"part"} if recipe.split == "released" else {"time"} if recipe.order else set()
+    wanted = {"part", "position"} if lists else {"position"} if recipe.order == "position" else wanted
+    needed = wanted | ({"date"} if recipe.window else set())
+    if absent := needed - set(pq.read_schema(interactions).names):
+        raise RepriseError(f"{where}, split {recipe.split}", expected=f"a source with {', '.join(sorted(needed))}",
+                           found=f"none of {', '.join(sorted(absent))}", fix="give it another source, split or order")
+    conditions = [] if recipe.min_rating is None else [("rating", ">=", recipe.min_rating)]
+    if recipe.window:
+        conditions += [("date", ">=", recipe.window[0]), ("date", "<=", recipe.window[1])]
+    table = pq.read_table(interactions, columns=["user", "item", *sorted(wanted)], filters=conditions or None)
+    rows = table.to_pandas()
+    if len(rows) == 0:
+        raise RepriseError(where, expected="interactions", found="none",
+                           fix="is min_rating above every rating, or no date within the window?")
+    if lists:
+        # A user's list is its line of train.txt, then its line of test.txt.
+        later = rows["part"] == "test"
+        rows["order"] = rows["position"] + rows["user"].map(rows["user"][~later].value_counts()).fillna(0) * later
+    elif recipe.order:
+        order = rows.pop("position" if recipe.order == "position" else "time")
+        if missing := int(order.isna().sum()):
+            raise RepriseError(f"{where}, order {recipe.order}", expected="a value for every interaction",
+                               found=f"{missing} without one", fix="give it another source or order")
+        order = order.to_numpy(dtype=np.int64)
+        rows["order"] = as_text(order) if recipe.order == "time_text" else order
+    return rows
+
+
+def _core(rows: pd.DataFrame, recipe: Recipe, where: str) -> np.ndarray:
+    """Mark the rows that the recipe's core keeps, [N] bool."""
+    user, item, k = rows["user"].to_numpy(), rows["item"].to_numpy(), recipe.core or 1
+    if recipe.core_rule == "repeated":
+        kept = k_core(user, item, k)
+    else:
+        kept = often(item, k)
+        if recipe.core_rule == "once":
+            kept &= often(user, k)
+        elif recipe.core_rule == "train_items":
+            kept |= rows["held"].to_numpy() > 0
+    if not kept.any():
+        raise RepriseError(where, expected=f"a {recipe.core}-core", found="no user or item has enough rows")
+    return kept
+
+
+def _walked(rows: pd.DataFrame, recipe: Recipe, where: str) -> pd.DataFrame:
+    """The rows left, as S3-Rec's `data_process.py` has them: user after user, each one's in order of time.
+
+    Users stand in order of their first row in the file, dropped rows included; equal times in the order of the file.
+    `held` is the part that a row belongs to, as `leave_one_out` numbers them.
+    """
+    rows = rows.iloc[np.lexsort((rows["order"], first_seen(rows["user"])))]
+    if recipe.core_rule == "train_items":
+        rows = rows.assign(held=leave_one_out(rows["user"].to_numpy()))
+        return rows[_core(rows, recipe, where)]
+    rows = rows[_core(rows, recipe, where)]
+    return rows.assign(held=leave_one_out(rows["user"].to_numpy()))
+
+
+def _numbered(rows: pd.DataFrame, kept: np.ndarray) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """The `kept` [N] rows, and the source's ids by number: numbers follow the first appearance among all rows."""
+    numbers, names = {}, {}
+    for column in ("user", "item"):
+        first, distinct = pd.factorize(rows[column])
+        alive = np.unique(first[kept])
+        numbers[column], names[column] = np.searchsorted(alive, first[kept]), np.asarray(distinct)[alive]
+    return rows[kept].assign(**numbers), names
+
+
+def _count(ids: pd.Series, where: str) -> int:
+    """Number of ids, which run from 0 without a gap: released ids are kept, so that a model's rows are the paper's."""
+    distinct = ids.nunique()
+    if distinct != ids.max() + 1:
+        raise RepriseError(where, expected=f"0 to {ids.max()}, each of them", found=f"{distinct} different ones",
+                           fix="look at the source: is a file cut off, or from another release?")
+    return distinct
+
+
+def _parts(rows: pd.DataFrame, recipe: Recipe, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Mark the rows of the validation and of the test part, [N] bool each."""
+    if recipe.split == "leave_one_out":
+        return (rows["held"] == 1).to_numpy(), (rows["held"] == 2).to_numpy()
+    tenth = round(0.1 * len(rows))
+    test = _held_out(rows, recipe, "test", tenth, where)
+    valid = np.zeros(len(rows), dtype=bool)
+    valid[~test] = _held_out(rows[~test], recipe, "valid", tenth, where)
+    return valid, test
+
+
+def _held_out(rows: pd.DataFrame, recipe: Recipe, part: str, tenth: int, where: str) -> np.ndarray:
+    """Mark the rows of the test part, or, among the rows that are not of it, those of the validation part; [N] bool.
+
+    `tenth` is the size of either in the split `paper`.
+    """
+    user, item = rows["user"].to_numpy(), rows["item"].to_numpy()
+    if recipe.split == "paper":
+        try:
+            return item_uniform(user, item, tenth, recipe.split_seed + (part == "valid"))
+        except ValueError as error:
+            raise RepriseError(f"{where}, {part} part", expected="rows enough for an item-uniform draw",
+                               found=str(error)) from None
+    if part == "test" and recipe.split == "official_rule":
+        return last_per_item(user, item, recipe.test_k, order=rows["order"].to_numpy())
+    if part == "valid" and recipe.valid_k is not None:
+        order = rows["order"].to_numpy() if "order" in rows else None
+        return last_per_item(user, item, recipe.valid_k, order, None if "order" in rows else recipe.valid_seed)
+    held = (rows["part"] == part).to_numpy()
+    if not held.any():
+        raise RepriseError(where, expected=f"a source with a {part} part", found="none",
+                           fix="set valid_k in paper.yaml, or choose another split")
+    return held
