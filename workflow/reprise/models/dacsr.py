@@ -91,5 +91,9 @@ class Model(SequenceModel):
             self._table = (weights, self._joined_table())
         return self._table[1], None
 
+    def forget(self) -> None:
+        """Make E_a anew for the next batch."""
+        self._table = None
+
     def _joined_table(self) -> Tensor:
         return self.of_item(torch.cat([one.output()[0] for one in (self.accuracy, self.calibration)], 1))

@@ -124,7 +124,7 @@ def _grid(results: Results, exhibit: Exhibit) -> list[tuple]:
         for dataset in (*exhibit.datasets, *stand_ins)
         for method in ((*exhibit.methods, *exhibit.floor) if not statistics else ("",))
         for metric in exhibit.metrics
-        for k in (exhibit.ks if not statistics else (pd.NA,))
+        for k in (exhibit.ks if exhibit.kind == "metrics" else (pd.NA,))
         for reading in (results.paper.readings if not statistics else ("",))
     ]
 

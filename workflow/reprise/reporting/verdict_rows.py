@@ -12,7 +12,7 @@ from reprise.evaluation.significance import kendall
 from reprise.papers import MAIN, TUNED, Paper, load_paper, resolve
 from reprise.reporting.printed import printed_numbers
 from reprise.reporting.results import STATISTICS, Results, cells, under_labels
-from reprise.reporting.verdicts import Circumstances, judge_number
+from reprise.reporting.verdicts import UNRESOLVED, Circumstances, judge_number
 from reprise.reporting.wording import missing
 
 COLUMNS = [
@@ -34,6 +34,7 @@ COLUMNS = [
     "command",
 ]
 ORDER = ["table", "dataset", "reading", "metric", "k", "group", "tau_b", "n", "low", "high"]
+ELSEWHERE = ("response_time",)  # what was printed of it holds for the authors' machine alone
 SLOT = ["table", "dataset", "method", "metric", "k", "group"]
 
 
@@ -91,6 +92,8 @@ def _judged(results: Results, reading: str, record: dict) -> dict:
         cause,
         exact,
     )
+    if record["metric"] in ELSEWHERE and values:
+        verdict = verdict._replace(verdict=UNRESOLVED, reason="seconds of another machine: compare the ratios")
     built = exhibit in paper.exhibits and (not method or paper.has_row(method))
     command = remake(paper.name, exhibit, results.config, dataset, reading, method) if built else ""
     known = {

@@ -13,6 +13,10 @@ LABELS = {
     "hr": "HR",
     "ndcg": "NDCG",
     "mrr": "MRR",
+    "ckl": "CKL",
+    "ild": "ILD",
+    "response_time": "1e-4 s a list",
+    "response_ratio": "times the first row's",
     "avg_items_per_user": "Items per user",
     "avg_users_per_item": "Users per item",
 }

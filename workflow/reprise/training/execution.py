@@ -104,7 +104,8 @@ class Execution:
         method.load_state_dict({name: tensor.to(self.device) for name, tensor in weights.items()})
         return method
 
-    def _ranking(self, split: str) -> Any:
+    def ranking(self, split: str) -> Any:
+        """Who is ranked for in a split, and what they did before."""
         from reprise.training.run import ranking_of
 
         return ranking_of(self.data, split, self.device, self.spec["training"]["mask"])
@@ -117,7 +118,7 @@ class Execution:
         for folder, split in self._lists():
             if (folder / "topk.parquet").exists():
                 continue
-            ranking = self._ranking(split)
+            ranking = self.ranking(split)
             setting, k = self._selected()["setting"], max(self.spec["training"]["ks"])
             recommend(folder, self.trained(folder, split), ranking, setting, k)
 
@@ -131,7 +132,7 @@ class Execution:
                 raise RepriseError(
                     str(folder), expected="topk.parquet", found="none", fix="run the stage recommend first"
                 )
-            evaluate(folder, self.data, self._ranking(split), tuple(self.spec["training"]["ks"]))
+            evaluate(folder, self.data, self.ranking(split), tuple(self.spec["training"]["ks"]))
 
     def finish(self, finishing_s: float) -> None:
         """Write what the run was and what it cost; `run.json` comes last and says that all else is complete."""
