@@ -28,7 +28,7 @@ PAPERS = Path(__file__).resolve().parent.parent / "papers"
 LABEL = re.compile(r"(?P<row>[^\[\]]+?)(?:\[(?P<settings>[^\[\]]+)\])?")
 SETTING = re.compile(r"\s*(?P<key>\w+)\s*=\s*(?P<value>[\w.+-]+)\s*")
 # What makes a score comparable with another method's, so that no grid may vary it.
-PROTOCOL = ("metric", "k", "ks", "fit_on", "select_on", "refit", "empty_users")
+PROTOCOL = ("metric", "k", "ks", "fit_on", "select_on", "refit", "empty_users", "profile")
 
 
 class Layer(Settings):
