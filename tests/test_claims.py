@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 from known_results import Known, claim
 from reprise.errors import RepriseError
+from reprise.papers import load_paper
 from reprise.reporting.claims import parse_claim, parse_claims
 from reprise.reporting.judging import judge_claims
+from reprise.reporting.printed import claims_of, printed_claims, restated
 
 MACR = Path(__file__).parents[1] / "workflow" / "papers" / "macr"
 
@@ -22,6 +24,19 @@ def test_every_claim_of_the_paper_is_read_and_judged():
     assert {v.verdict for v in verdicts} == {"not run"} and all(v.reason for v in verdicts)
     assert sorted({c.reason for c in claims if c.form == "unsupported"}) == [
         "figure1 not built", "figure10 not built", "figure11 not built", "figure8 not built", "figure9 not built"]
+
+
+def test_every_claim_of_dacsr_can_be_computed():
+    paper = load_paper("dacsr")
+    rows = printed_claims(paper)
+    claims = parse_claims(restated(paper, rows))
+    assert len(claims) == 146 and {claim.form for claim in claims} == {"methods", "across", "gains", "sweep"}
+    named = {name for claim in claims if claim.form == "methods" for name in (*claim.lhs, *claim.rhs)}
+    assert all(paper.has_row(name) for name in named)
+    answered = [name for exhibit in paper.exhibits.values() for name in claims_of(paper, exhibit)["id"]]
+    assert sorted(answered) == sorted(rows["id"])  # each by one table or figure
+    for exhibit in paper.exhibits.values():
+        assert exhibit.family == len(claims_of(paper, exhibit))
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ PAPERS = Path(__file__).resolve().parent.parent / "papers"
 LABEL = re.compile(r"(?P<row>[^\[\]]+?)(?:\[(?P<settings>[^\[\]]+)\])?")
 SETTING = re.compile(r"\s*(?P<key>\w+)\s*=\s*(?P<value>[\w.+-]+)\s*")
 # What makes a score comparable with another method's, so that no grid may vary it.
-PROTOCOL = ("metric", "k", "ks", "fit_on", "select_on", "refit", "empty_users")
+PROTOCOL = ("metric", "k", "ks", "fit_on", "select_on", "refit", "empty_users", "profile")
 
 
 class Layer(Settings):
@@ -101,7 +101,9 @@ class Exhibit(Settings):
 
     title: str
     caption: str = ""
-    kind: Literal["statistics", "metrics", "figure"]
+    kind: Literal["statistics", "metrics", "times", "figure"] = Field(
+        description="times: how long each row takes to make a list of the largest of `ks`, and over the first row's"
+    )
     datasets: tuple[str, ...]
     printed_as: tuple[str, ...] = Field(
         (), description="tables of reported.csv that hold its printed numbers, the first that has one; none: its own"
@@ -151,6 +153,11 @@ class Paper(Settings):
     @property
     def folder(self) -> Path:
         return PAPERS / self.name
+
+    @property
+    def timed(self) -> dict[str, Exhibit]:
+        """The tables of response times."""
+        return {name: table for name, table in self.tables.items() if table.kind == "times"}
 
     @property
     def exhibits(self) -> dict[str, Exhibit]:

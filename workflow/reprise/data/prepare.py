@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from reprise.data.cuts import Counts, nearest_cut
 from reprise.data.pairs import codes, within
 from reprise.data.prepared import PARTS, Prepared, is_feature
 from reprise.data.recipe import Recipe
@@ -23,7 +24,7 @@ from reprise.errors import RepriseError
 from reprise.files import write_json
 
 Expected = Mapping[str, float | tuple[int, int] | Mapping[int, int]]
-Details = dict[str, int | dict[int, int]]
+Details = dict[str, int | str | dict[int, int] | dict[str, Counts]]
 REPEATED = (*(f"repeated_{part}" for part in PARTS), "valid_in_train", "test_in_train")
 
 
@@ -44,6 +45,10 @@ def prepare(interactions: Path, recipe: Recipe, *, status: str, expect: Expected
         Ids that leave gaps; repeated pairs where none are allowed; no part of the name that the recipe asks for; counts
         that differ from `expect`: one error that lists each of them.
     """
+    tried: Details = {}
+    if recipe.cuts:
+        recipe, counted = nearest_cut(interactions, recipe, where, items)
+        tried = {"cut": min(counted, key=lambda name: counted[name]["distance"]), "cuts": counted}
     rows = rows_of(interactions, recipe, where, items)
     ordered = recipe.split == "leave_one_out"
     train = ~rows.valid & ~rows.test
@@ -58,7 +63,7 @@ def prepare(interactions: Path, recipe: Recipe, *, status: str, expect: Expected
     parts = (pairs[part] for part in (train, rows.valid, rows.test))
     prepared = Prepared(len(rows.users), len(rows.items), *parts, status, ordered, features, of_users)
     facts = details(prepared)
-    if recipe.repeats == "refused" and (repeated := [name for name in REPEATED if facts[name]]):
+    if recipe.repeats != "kept" and (repeated := [name for name in REPEATED if facts[name]]):
         raise RepriseError(f"{where}: repeated interactions", kind="data", expected="every pair once",
                            found=", ".join(f"{name}: {facts[name]}" for name in repeated),
                            fix="mend the source, or say `repeats: kept` in paper.yaml if the paper counts them")
@@ -66,7 +71,7 @@ def prepare(interactions: Path, recipe: Recipe, *, status: str, expect: Expected
         raise RepriseError(f"{where}: the data are not those of the paper", kind="data",
                            expected="the counts that paper.yaml states", found="; ".join(differences),
                            fix="nothing was written; is the source another release, or `expect` in paper.yaml wrong?")
-    return prepared, facts
+    return prepared, facts | tried
 
 
 def _features(table: Path, column: str, ids: np.ndarray, where: str) -> dict[str, pa.Array]:
@@ -177,7 +182,7 @@ def leaks(prepared: Prepared, recipe: Recipe) -> list[str]:
     """
     found = []
     of = {part: _codes(prepared.parts(part)) for part in PARTS}
-    for one, other in itertools.combinations(PARTS, 2) if recipe.repeats == "refused" else ():
+    for one, other in itertools.combinations(PARTS, 2) if recipe.repeats != "kept" else ():
         if shared := int(within(of[other], of[one]).sum()):
             found.append(f"{shared} pairs are in {one} and in {other}")
     everything = prepared.parts("+".join(PARTS))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import model_validator
 
@@ -23,6 +23,7 @@ class Recipe(Settings):
     window: tuple[str, str] | None = Field(
         None, description="only interactions whose `date`, a text, lies between these two texts, ends included"
     )
+    actions: tuple[str, ...] | None = Field(None, description="only rows whose `action` is one of these")
     core: int | None = Field(None, ge=1, description="drop users and items with fewer rows than this")
     core_rule: Literal["repeated", "once", "items", "train_items"] = Field(
         "repeated",
@@ -47,8 +48,16 @@ class Recipe(Settings):
         5, ge=0, description="the last rows of an item in train that are validation; null: the source has its own part"
     )
     valid_seed: int = Field(20210814, description="seed of their order, where none is known")
-    repeats: Literal["refused", "kept"] = Field(
-        "refused", description="whether a pair may come twice, within a part or in two of them"
+    repeats: Literal["refused", "kept", "merged"] = Field(
+        "refused",
+        description="whether a pair may come twice, within a part or in two of them; merged: only its last row in the "
+        "file is an interaction",
+    )
+    cuts: dict[str, dict[str, Any]] = Field(
+        {}, description="by name, switches that could have made the paper's data; the cut nearest to its counts counts"
+    )
+    nearest_to: dict[Literal["users", "items", "interactions", "attributes"], int] = Field(
+        {}, description="the counts that choose among the cuts"
     )
 
     @model_validator(mode="after")
@@ -58,8 +67,8 @@ class Recipe(Settings):
             "released": {"valid_k", "valid_seed", "repeats"},
             "official_rule": {"order", "test_k", "min_rating", "core", "valid_k", "repeats"},
             "paper": {"split_seed", "min_rating", "core", "repeats"},
-            "leave_one_out": {"order", "window", "min_rating", "core", "core_rule", "id_seed", "repeats", "candidates",
-                              "attributes"},
+            "leave_one_out": {"order", "window", "min_rating", "actions", "core", "core_rule", "id_seed", "repeats",
+                              "candidates", "attributes", "cuts", "nearest_to"},
         }.get(self.split, set())
         given = {key for key in self.model_fields_set & set(Recipe.model_fields) if key != "split"}
         if wrong := given - allowed:
@@ -68,6 +77,17 @@ class Recipe(Settings):
             raise ValueError(f"split {self.split} needs {', '.join(sorted(missing))}")
         if "core_rule" in given and self.core is None:
             raise ValueError("core_rule needs core")
+        if self.repeats == "merged" and self.split != "leave_one_out":
+            raise ValueError(f"split {self.split} does not merge repeats")
+        if bool(self.cuts) != bool(self.nearest_to) or (self.cuts and not self.attributes):
+            raise ValueError("cuts, nearest_to and attributes belong together")
+        for name in self.cuts:
+            self.cut(name)
         if self.split == "official_rule" and self.valid_k is None:
             raise ValueError("only released files have a validation part of their own")
         return self
+
+    def cut(self, name: str) -> Recipe:
+        """The recipe with the switches of one of its cuts."""
+        own = self.model_fields_set & set(Recipe.model_fields) - {"cuts", "nearest_to"}
+        return Recipe(**{key: getattr(self, key) for key in own} | self.cuts[name])

@@ -14,6 +14,10 @@ from reprise.data.splits import as_text, first_seen, item_uniform, k_core, last_
 from reprise.errors import RepriseError
 
 
+class NothingLeft(RepriseError):
+    """A recipe leaves no interaction."""
+
+
 class Rows(NamedTuple):
     """N interactions of numbered users and items.
 
@@ -64,23 +68,27 @@ def rows_of(interactions: Path, recipe: Recipe, where: str, items: Path | None =
 def _read(interactions: Path, recipe: Recipe, where: str) -> pd.DataFrame:
     """The columns user, item, part and, where an order is known, order, in the order of the file.
 
-    Of the rows inside the recipe's window and above its least rating.
+    Of the rows inside the recipe's window, above its least rating and of its actions.
     """
     lists = recipe.order == "position" and recipe.split != "leave_one_out"  # a list is parted in train and test
     wanted = {"part"} if recipe.split == "released" else {"time"} if recipe.order else set()
     wanted = {"part", "position"} if lists else {"position"} if recipe.order == "position" else wanted
-    needed = wanted | ({"date"} if recipe.window else set())
+    needed = wanted | ({"date"} if recipe.window else set()) | ({"action"} if recipe.actions else set())
     if absent := needed - set(pq.read_schema(interactions).names):
         raise RepriseError(f"{where}, split {recipe.split}", expected=f"a source with {', '.join(sorted(needed))}",
                            found=f"none of {', '.join(sorted(absent))}", fix="give it another source, split or order")
     conditions = [] if recipe.min_rating is None else [("rating", ">=", recipe.min_rating)]
     if recipe.window:
         conditions += [("date", ">=", recipe.window[0]), ("date", "<=", recipe.window[1])]
+    if recipe.actions:
+        conditions.append(("action", "in", recipe.actions))
     table = pq.read_table(interactions, columns=["user", "item", *sorted(wanted)], filters=conditions or None)
     rows = table.to_pandas()
     if len(rows) == 0:
-        raise RepriseError(where, expected="interactions", found="none",
-                           fix="is min_rating above every rating, or no date within the window?")
+        raise NothingLeft(where, expected="interactions", found="none",
+                          fix="is min_rating above every rating, no date within the window, or no such action?")
+    if recipe.repeats == "merged":
+        rows = rows[~rows.duplicated(["user", "item"], keep="last")].reset_index(drop=True)
     if lists:
         # A user's list is its line of train.txt, then its line of test.txt.
         later = rows["part"] == "test"
@@ -107,7 +115,7 @@ def _core(rows: pd.DataFrame, recipe: Recipe, where: str) -> np.ndarray:
         elif recipe.core_rule == "train_items":
             kept |= rows["held"].to_numpy() > 0
     if not kept.any():
-        raise RepriseError(where, expected=f"a {recipe.core}-core", found="no user or item has enough rows")
+        raise NothingLeft(where, expected=f"a {recipe.core}-core", found="no user or item has enough rows")
     return kept
 
 
@@ -117,12 +125,12 @@ def _walked(rows: pd.DataFrame, recipe: Recipe, where: str) -> pd.DataFrame:
     Users stand in order of their first row in the file, dropped rows included; equal times in the order of the file.
     `held` is the part that a row belongs to, as `leave_one_out` numbers them.
     """
-    rows = rows.iloc[np.lexsort((rows["order"], first_seen(rows["user"])))]
-    if recipe.core_rule == "train_items":
-        rows = rows.assign(held=leave_one_out(rows["user"].to_numpy()))
-        return rows[_core(rows, recipe, where)]
-    rows = rows[_core(rows, recipe, where)]
-    return rows.assign(held=leave_one_out(rows["user"].to_numpy()))
+    rows["user_rank"] = first_seen(rows["user"])
+    if recipe.core_rule != "train_items":
+        rows = rows[_core(rows, recipe, where)]
+    rows = rows.iloc[np.lexsort((rows["order"], rows["user_rank"]))]
+    rows = rows.assign(held=leave_one_out(rows["user_rank"].to_numpy()))
+    return rows[_core(rows, recipe, where)] if recipe.core_rule == "train_items" else rows
 
 
 def _numbered(rows: pd.DataFrame, kept: np.ndarray) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
@@ -130,8 +138,9 @@ def _numbered(rows: pd.DataFrame, kept: np.ndarray) -> tuple[pd.DataFrame, dict[
     numbers, names = {}, {}
     for column in ("user", "item"):
         first, distinct = pd.factorize(rows[column])
-        alive = np.unique(first[kept])
-        numbers[column], names[column] = np.searchsorted(alive, first[kept]), np.asarray(distinct)[alive]
+        first, alive = first[kept], np.zeros(len(distinct), dtype=bool)
+        alive[first] = True
+        numbers[column], names[column] = (np.cumsum(alive) - 1)[first], np.asarray(distinct)[alive]
     return rows[kept].assign(**numbers), names
 
 

@@ -61,6 +61,7 @@ def measure(execution: Execution) -> list[tuple]:
 def measure_attributes(execution: Execution, ranks: Sequence[int]) -> list[tuple]:
     """What the lists make of the most one-sided histories: see `evaluation.imbalance`."""
     torch = execution.torch()
+    from reprise.data.profiles import attribute_shares
     from reprise.evaluation.imbalance import one_sided_shares
 
     selected = read_json(execution.folder / "run.json")["selected"]
@@ -70,8 +71,10 @@ def measure_attributes(execution: Execution, ranks: Sequence[int]) -> list[tuple
     lists = np.full((len(users), max(k, int(top["rank"].max()))), -1)
     lists[row, top["rank"].to_numpy() - 1] = top["item"].to_numpy()
     history = execution.data.interactions("train+valid", "cpu")
-    window = execution.spec["model"].get("window")
-    return one_sided_shares(history, torch.from_numpy(users), torch.from_numpy(lists[:, :k]), window, ranks)
+    profile = execution.spec["training"]["profile"]
+    shares = attribute_shares(history.features[profile["feature"]])
+    lists = torch.from_numpy(lists[:, :k])
+    return one_sided_shares(history, shares, torch.from_numpy(users), lists, profile["window"], ranks)
 
 
 def _gates(method, device, n_users: int) -> dict:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from reprise.papers import Exhibit, Paper
+from reprise.papers import Exhibit, Paper, resolve
 from reprise.reporting.comparisons import LOWER_IS_BETTER
 from reprise.reporting.printed import printed_numbers
 from reprise.reporting.results import Results, cells, under_labels
@@ -20,6 +20,7 @@ from reprise.reporting.wording import (
     ours_decimals,
     searched_text,
     seeds_text,
+    shortcuts_text,
 )
 from reprise.selection import datasets_of
 
@@ -38,6 +39,7 @@ COLUMNS = [
     "mark",
     "origin",
     "data",
+    "remark",
     "reason",
 ]
 LEVEL = 0.05
@@ -110,9 +112,20 @@ def table_frame(name: str, results: Results, frame: pd.DataFrame, significance: 
             table["dataset"], table["reading"], table["method"], table["mean"], strict=True
         )
     ]
+    table["remark"] = [
+        "" if missing(mean) or not label else remark(results, dataset, reading, label)
+        for dataset, reading, label, mean in zip(
+            table["dataset"], table["reading"], table["method"], table["mean"], strict=True
+        )
+    ]
     for column in ("variant", "mark", "origin", "data"):
         table[column] = table[column].fillna("") if column in table else ""
     return table[[*COLUMNS, "decimals"]].assign(searched=searched_text(table, results.config.trials))
+
+
+def remark(results: Results, dataset: str, reading: str, label: str) -> str:
+    """What is to be said of a cell's runs: their shortcuts, of the row that a re-ranker orders anew, too."""
+    return shortcuts_text(resolve(results.paper, dataset, reading, label))
 
 
 def _grid(results: Results, exhibit: Exhibit) -> list[tuple]:
@@ -124,7 +137,7 @@ def _grid(results: Results, exhibit: Exhibit) -> list[tuple]:
         for dataset in (*exhibit.datasets, *stand_ins)
         for method in ((*exhibit.methods, *exhibit.floor) if not statistics else ("",))
         for metric in exhibit.metrics
-        for k in (exhibit.ks if not statistics else (pd.NA,))
+        for k in (exhibit.ks if exhibit.kind == "metrics" else (pd.NA,))
         for reading in (results.paper.readings if not statistics else ("",))
     ]
 
@@ -162,7 +175,7 @@ def lay_out(name: str, paper: Paper, table: pd.DataFrame) -> Sheet:
         name,
         exhibit.title,
         blocks,
-        [f"not run: {reason}" if reason[:9] != "of record" else reason for reason in notes],
+        notes,
         [*filter(None, [exhibit.caption, *table["searched"].unique()]), *_remarks(table)],
     )
 
@@ -208,7 +221,8 @@ def _printed(record: dict, part: pd.DataFrame) -> Entry:
 
 def _ours(record: dict, note: Callable[[str], int]) -> Entry:
     if missing(record["mean"]):
-        return Entry("not run", note=note(record["reason"]))
+        return Entry("not run", note=note(f"not run: {record['reason']}"))
+    said = "; ".join(filter(None, (record["origin"], record["remark"])))
     decimals = 4 if missing(record["decimals"]) else ours_decimals(int(record["decimals"]))
     if missing(record["decimals"]) and not record["method"]:
         decimals = 0 if float(record["mean"]).is_integer() else 6
@@ -216,7 +230,7 @@ def _ours(record: dict, note: Callable[[str], int]) -> Entry:
         mean_sd(record["mean"], record["sd"], decimals),
         bool(record["best"]),
         record["mark"],
-        note(record["origin"]) if record["origin"] else None,
+        note(said) if said else None,
     )
 
 
