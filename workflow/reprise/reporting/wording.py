@@ -21,6 +21,7 @@ SYMBOLS = {
     "close": "≈",
     "off (high)": "▲",
     "off (low)": "▼",
+    "trend": "~",
     "unresolved": "?",
     "not run": "–",
     "holds": "✓",
