@@ -24,6 +24,7 @@ __all__ = [
     "MAIN", "PAPERS", "TUNED", "Dataset", "Exhibit", "Grid", "Layer", "Method", "Paper", "Reading", "Run", "claim_ids",
     "data_code", "grid_of", "load_paper", "paper_names", "preset_name", "resolve", "spec_code", "variant_of",
 ]  # fmt: skip
+Status = Literal["rebuilt", "recovered", "small-world"]
 PAPERS = Path(__file__).resolve().parent.parent / "papers"
 LABEL = re.compile(r"(?P<row>[^\[\]]+?)(?:\[(?P<settings>[^\[\]]+)\])?")
 SETTING = re.compile(r"\s*(?P<key>\w+)\s*=\s*(?P<value>[\w.+-]+)\s*")
@@ -63,12 +64,23 @@ class Dataset(Recipe):
         default_factory=dict,
         description="counts that must come out: of stats.json, a histogram as a mapping, a range as its two ends",
     )
+    expect_if: dict[Status, dict[str, int]] = Field(
+        default_factory=dict, description="counts that come out instead where the data are not the official ones"
+    )
+    lists: str | None = Field(None, description="split listed: the source of what is held out")
+    lists_reader: str | None = None
     settings: Layer = Layer()
     stand_in: bool = Field(
         False,
         description="generated, or split in another way: runs only when selected by name, never beside printed values",
     )
     not_run: str | None = Field(None, description="why nothing is run on it yet")
+
+    @property
+    def readers(self) -> dict[str, str]:
+        """The sources that it is made from, and the reader of each."""
+        pairs = {self.source: self.reader, self.lists: self.lists_reader}
+        return {source: reader for source, reader in pairs.items() if source and reader}
 
 
 class Method(Settings):
