@@ -181,11 +181,10 @@ class Dag:
         return [str(self.results / search.folder / "choice.json")] if run.variant == TUNED else []
 
     def start(self, wildcards: Any) -> list[str]:
-        """The run whose weights a run starts from; most have no such input."""
+        """The runs whose weights a run starts from; most have no such input."""
         paper = load_paper(wildcards.paper)
         run = Run.named(paper, wildcards.dataset, wildcards.method, wildcards.reading, int(wildcards.seed))
-        start = selection.start_of(paper, run)
-        return [self._receipt(start)] if start else []
+        return [self._receipt(start) for start in selection.starts_of(paper, run)]
 
     def _receipt(self, run: Run) -> str:
         return str(self.results / run.folder / "run.json")

@@ -28,7 +28,7 @@ rule tune:
     conda:
         "../../envs/train.yaml"
     shell:
-        "python -m reprise tune {wildcards.paper} {wildcards.dataset} {wildcards.method} {wildcards.reading}"
+        "python -m reprise tune {wildcards.paper} {wildcards.dataset} {wildcards.method:q} {wildcards.reading:q}"
         " {params.settings} --config device={params.device} --log {log}"
 
 
@@ -64,5 +64,5 @@ rule run:
     conda:
         "../../envs/train.yaml"
     shell:
-        "python -m reprise run {wildcards.paper} {wildcards.dataset} {wildcards.method} {wildcards.reading}"
+        "python -m reprise run {wildcards.paper} {wildcards.dataset} {wildcards.method:q} {wildcards.reading:q}"
         " {wildcards.seed} {params.settings} --config device={params.device} --log {log}"

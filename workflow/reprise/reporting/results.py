@@ -227,7 +227,7 @@ def _statistics(paper: Paper, config: Config) -> pd.DataFrame:
             stats = read_json(path)
             shared = {"dataset": key, "data": stats["status"], "fingerprint": stats["content"]}
             rows += [{**shared, "metric": name, "value": stats[name]} for name in STATISTICS if name in shown]
-            if paper.groups and path.with_name("train.parquet").exists():
+            if "items" in paper.groups and path.with_name("train.parquet").exists():
                 names = (*MEASURED, "value")
                 rows += [{**shared, **dict(zip(names, row, strict=True))} for row in _groups(paper, path)]
     return pd.DataFrame(rows, columns=COLUMNS + PROVENANCE)

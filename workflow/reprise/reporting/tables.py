@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from reprise.papers import Exhibit, Paper
+from reprise.reporting.comparisons import LOWER_IS_BETTER
 from reprise.reporting.printed import printed_numbers
 from reprise.reporting.results import Results, cells, under_labels
 from reprise.reporting.wording import (
@@ -96,10 +97,12 @@ def table_frame(name: str, results: Results, frame: pd.DataFrame, significance: 
     table = table.merge(ours[[*keys, *measured]], how="left", on=keys)
     table = table.merge(_marks(paper, name, significance), how="left", on=keys)
     table["backbone"] = table["method"].map(lambda label: paper.method(label).backbone if label else "")
+    height = table["mean"].where(~table["metric"].isin(LOWER_IS_BETTER), -table["mean"])
+    columns = [table[key] for key in ("dataset", "metric", "k", "reading")]
     table["best"] = (
         table["mean"].notna()
         & (table["method"] != "")
-        & (table["mean"] == table.groupby(["dataset", "metric", "k", "reading"], dropna=False)["mean"].transform("max"))
+        & (height == height.groupby(columns, dropna=False).transform("max"))
     )
     table["reason"] = [
         results.reason(dataset, reading, method) if missing(mean) else ""
@@ -132,7 +135,9 @@ def _marks(paper: Paper, name: str, significance: pd.DataFrame) -> pd.DataFrame:
     rows = significance[significance["exhibit"] == name].rename(columns={"lhs": "method"})
     reference = {label: paper.reference.get(paper.method(label).backbone) for label in rows["method"].unique()}
     rows = rows[(rows["method"].map(reference) == rows["rhs"]) & (rows["p_adjusted"] < LEVEL)]
-    mark = np.select([rows["low"] > 0, rows["high"] < 0], [BETTER, WORSE], "")
+    above, below = rows["low"] > 0, rows["high"] < 0
+    lower = rows["metric"].isin(LOWER_IS_BETTER)
+    mark = np.select([above.where(~lower, below), below.where(~lower, above)], [BETTER, WORSE], "")
     return rows.assign(mark=mark)[[*keys, "mark"]]
 
 
@@ -196,7 +201,8 @@ def _printed(record: dict, part: pd.DataFrame) -> Entry:
     if missing(record["printed"]):
         return Entry("–")
     rivals = part[(part["metric"] == record["metric"]) & (part["dataset"] == record["dataset"])]["printed"]
-    best = bool(record["method"]) and record["printed"] == rivals.max()
+    best = rivals.min() if record["metric"] in LOWER_IS_BETTER else rivals.max()
+    best = bool(record["method"]) and record["printed"] == best
     return Entry(number(record["printed"], int(record["decimals"])), bold=best)
 
 

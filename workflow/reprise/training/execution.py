@@ -55,11 +55,14 @@ class Execution:
         logger.info("%s: training (%s)", self.label, self.fingerprint)
         train(self.entry, self.data, self.spec, self.run.seed, self.device, self.label, origin=self._origin())
 
-    def _origin(self) -> dict[str, Path]:
-        """By phase, the weights that this run starts from; empty if it starts afresh."""
-        start = self.spec.get("starts_from")
-        if start is None:
-            return {}
+    def _origin(self) -> dict[str, dict[str, Path]]:
+        """By phase and part of the model, the weights that this run starts from; empty if it starts afresh."""
+        starts = self.spec.get("starts_from", {})
+        found = {part: self._left_by(start) for part, start in starts.items()}
+        return {phase: {part: lists[phase] for part, lists in found.items()} for phase in ("search", "refit")}
+
+    def _left_by(self, start: dict[str, str]) -> dict[str, Path]:
+        """By phase, the weights that the run of another method left."""
         cell = cell_fingerprint(start["code"], self.data.content, self.device, self.config.threads)
         entry = Path(self.config.resources, "store", f"{cell}-s{self.run.seed}")
         if not finished(entry):
