@@ -25,6 +25,7 @@ __all__ = [
     "data_code", "grid_of", "load_paper", "paper_names", "preset_name", "resolve", "spec_code", "variant_of",
 ]  # fmt: skip
 Status = Literal["rebuilt", "recovered", "small-world"]
+GroupKind = Literal["items", "users", "attributes", "drift", "ratings"]
 PAPERS = Path(__file__).resolve().parent.parent / "papers"
 LABEL = re.compile(r"(?P<row>[^\[\]]+?)(?:\[(?P<settings>[^\[\]]+)\])?")
 SETTING = re.compile(r"\s*(?P<key>\w+)\s*=\s*(?P<value>[\w.+-]+)\s*")
@@ -121,7 +122,7 @@ class Exhibit(Settings):
     methods: tuple[str, ...] = Field(
         (), description="rows: a method, a variant `<method> <name>`, or settings `<method>[alpha=1e-2;beta=1e-3]`"
     )
-    groups: Literal["items", "users", "attributes"] | None = Field(
+    groups: GroupKind | None = Field(
         None, description="its numbers are means over groups of these"
     )
     stand_ins: bool = Field(True, description="shown on generated data too, where those are selected")
@@ -149,10 +150,11 @@ class Paper(Settings):
     readings: dict[str, Reading]
     datasets: dict[str, Dataset]
     methods: dict[str, Method]
-    groups: dict[Literal["items", "users", "attributes"], tuple[int, ...]] = Field(
+    groups: dict[GroupKind, tuple[float, ...]] = Field(
         {},
         description="last training count of each group of items and users but the last group; the ranks of attributes, "
-        "1 for the one that a history has most of, that are shown of the most one-sided histories",
+        "1 for the one that a history has most of, that are shown of the most one-sided histories; what a user's drift "
+        "must lie above; the ratings of which predictions are shown",
     )
     restated: dict[str, dict[str, str]] = Field(
         {}, description="by id, columns of claims.csv for a claim whose sides are prose, so that it can be computed"
@@ -303,7 +305,7 @@ def _check(paper: Paper, where: str) -> None:
             raise RepriseError(f"{where}, readings", expected="a name without '-'", found=reading)
     for kind, edges in paper.groups.items():
         if list(edges) != sorted(set(edges)) or not edges:
-            raise RepriseError(f"{where}, groups.{kind}", expected="rising counts", found=str(list(edges)))
+            raise RepriseError(f"{where}, groups.{kind}", expected="rising numbers", found=str(list(edges)))
     used_models = {method.model for method in paper.methods.values()}
     used_methods = {method.method for method in paper.methods.values() if method.model}
     for layer in (paper.defaults, paper.grid, *paper.readings.values(), *(d.settings for d in paper.datasets.values())):

@@ -59,7 +59,7 @@ def prepare(interactions: Path, recipe: Recipe, *, status: str, expect: Expected
     of_users = _features(users, "user", rows.users, where) if users else {}
     pairs = np.stack([rows.user, rows.item], axis=1)
     parts = (pairs[part] for part in (train, rows.valid, rows.test))
-    prepared = Prepared(len(rows.users), len(rows.items), *parts, status, ordered, features, of_users)
+    prepared = Prepared(len(rows.users), len(rows.items), *parts, status, ordered, features, of_users, rows.rated)
     facts = details(prepared) | (_feature_counts(users, rows.described, prepared) if users else {})
     if recipe.repeats == "refused" and (repeated := [name for name in REPEATED if facts[name]]):
         raise RepriseError(f"{where}: repeated interactions", kind="data", expected="every pair once",

@@ -38,6 +38,8 @@ class Rows(NamedTuple):
         The source's id of each number. An item may have no row.
     described : array [M]
         The source's ids of the users that the core left: all that a model was told of, `users` among them.
+    rated : float array [R, 3] or None
+        Number of user and item, and rating, of all ratings that the core left, if a least one is asked for.
     """
 
     user: np.ndarray
@@ -47,6 +49,7 @@ class Rows(NamedTuple):
     users: np.ndarray
     items: np.ndarray
     described: np.ndarray
+    rated: np.ndarray | None = None
 
 
 def rows_of(
@@ -62,7 +65,7 @@ def rows_of(
     RepriseError
         A source without what the recipe reads; nothing left; released ids that leave gaps; lists with other pairs.
     """
-    rows, described = _read(interactions, recipe, where), None
+    rows, described, rated = _read(interactions, recipe, where), None, None
     met = rows["item"].unique() if recipe.candidates == "met" else ()
     if recipe.split == "released":
         names = {column: np.arange(_count(rows[column], f"{where}, {column} ids")) for column in ("user", "item")}
@@ -71,7 +74,7 @@ def rows_of(
         rows, names = _numbered(rows, np.ones(len(rows), dtype=bool))
     elif recipe.split in RATED:
         rows = rows[_core(rows, recipe, where)]
-        described = rows["user"].unique()
+        described, rated = rows["user"].unique(), rows if recipe.min_rating is not None else None
         rows = _by_user(rows, recipe, where, lists)
         rows, names = _numbered(rows, np.ones(len(rows), dtype=bool))
     else:
@@ -84,7 +87,14 @@ def rows_of(
     known = np.concatenate([names["item"], beyond.to_numpy()]) if len(beyond) else names["item"]
     valid, test = _parts(rows, recipe, where)
     described = names["user"] if described is None else described
-    return Rows(rows["user"].to_numpy(), rows["item"].to_numpy(), valid, test, names["user"], known, described)
+    if rated is not None:
+        numbers = (("user", names["user"]), ("item", known))
+        user, item = (pd.Index(ids).get_indexer(rated[column]) for column, ids in numbers)
+        there = (user >= 0) & (item >= 0)
+        rated = np.stack([user, item, rated["rating"].to_numpy(float)], axis=1)[there]
+    return Rows(
+        rows["user"].to_numpy(), rows["item"].to_numpy(), valid, test, names["user"], known, described, rated
+    )
 
 
 def _read(interactions: Path, recipe: Recipe, where: str) -> pd.DataFrame:

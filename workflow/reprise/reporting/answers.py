@@ -28,7 +28,7 @@ class Answers:
     def users(self, cell: Cell) -> pd.DataFrame:
         """The metric per user, [users x seeds]; raises Missing without a run."""
         self._check(cell)
-        return self.results.users(cell.dataset, self.reading, cell.method, cell.metric, cell.k)
+        return self.results.users(cell.dataset, self.reading, cell.method, cell.metric, cell.k, cell.group)
 
     def curve(self, cell: Cell, parameter: str) -> pd.DataFrame:
         """The metric's test mean along the sweep of `parameter`, [points x seeds]; raises Missing without one.
@@ -94,6 +94,7 @@ class Answers:
         """The printed value, None if the paper prints none; of a setting's point that of the same run's row."""
         rows = self._printed
         rows = rows[(rows["dataset"] == cell.dataset) & (rows["metric"] == cell.metric) & (rows["k"] == cell.k)]
+        rows = rows[rows["group"] == cell.group]
         named = rows[rows["method"] == cell.method]
         rows = named if len(named) else rows[[self._same_run(cell, label) for label in rows["method"]]]
         return float(rows["printed"].iloc[0]) if len(rows) else None
