@@ -146,8 +146,12 @@ def _across(claim: Claim, lookup: Lookup, _: str, metric: str, k: int) -> ClaimV
     """Compare one method's mean on one data set with a method's on another, whose users are others."""
     a, b = (lookup.users(Cell(place.lower(), method, metric, k, claim.backbone)).mean().to_numpy(float)
             for method, place in (claim.lhs, claim.rhs))
-    larger = (claim.kind != "worse_than") != (metric in LOWER_IS_BETTER)
-    return compare_seeds(a, b, larger, with_p=not lookup.selects_on_test)
+    return compare_seeds(a, b, _larger(claim, metric), with_p=not lookup.selects_on_test)
+
+
+def _larger(claim: Claim, metric: str) -> bool:
+    """Whether the claim wants the left side's number to be the larger one."""
+    return (claim.kind != "worse_than") != (metric in LOWER_IS_BETTER)
 
 
 def _gains(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> ClaimVerdict:
@@ -156,7 +160,8 @@ def _gains(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> C
              for *names, place in (claim.lhs, claim.rhs)]
     printed = [[lookup.printed(cell) for cell in side] for side in sides]
     known = all(left is not None and right for left, right in printed)
-    diff = printed[0][0] / printed[0][1] - printed[1][0] / printed[1][1] if known else None
+    sign = -1 if metric in LOWER_IS_BETTER else 1
+    diff = sign * (printed[0][0] / printed[0][1] - printed[1][0] / printed[1][1]) if known else None
     return compare_gains(*(relative_gain(lookup, *side) for side in sides), claim.kind != "worse_than", diff)
 
 
@@ -184,7 +189,7 @@ def _groups(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> 
 
     sides = [(left, right) for left in claim.lhs for right in claim.rhs]
     return _every([_named(f"{left} against {right}, {group}", compare_seeds(
-                       group_of(means(left), group), group_of(means(right), group), claim.kind != "worse_than",
+                       group_of(means(left), group), group_of(means(right), group), _larger(claim, metric),
                        with_p=not lookup.selects_on_test))
                    for left, right in sides for group in claim.groups])
 
@@ -198,7 +203,7 @@ def _group_gains(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int
     (here,) = claim.groups
     return _every([_named(f"{here} against {there}", compare_seeds(
                        group_of(a, here) - group_of(a, there), group_of(b, here) - group_of(b, there),
-                       claim.kind != "worse_than", with_p=not lookup.selects_on_test))
+                       _larger(claim, metric), with_p=not lookup.selects_on_test))
                    for there in a.index if there != here])
 
 

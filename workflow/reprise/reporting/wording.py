@@ -13,6 +13,8 @@ LABELS = {
     "hr": "HR",
     "ndcg": "NDCG",
     "mrr": "MRR",
+    "ckl": "CKL",
+    "ild": "ILD",
     "avg_items_per_user": "Items per user",
     "avg_users_per_item": "Users per item",
 }

@@ -20,6 +20,7 @@ from reprise.errors import RepriseError
 from reprise.files import read_json, write_json
 from reprise.papers import Run, preset_name, spec_code
 from reprise.training.devices import leased
+from reprise.training.options import Profile
 from reprise.training.store import cell_fingerprint, finished, link, locked
 from reprise.tuning import spec_of
 
@@ -131,7 +132,9 @@ class Execution:
                 raise RepriseError(
                     str(folder), expected="topk.parquet", found="none", fix="run the stage recommend first"
                 )
-            evaluate(folder, self.data, self._ranking(split), tuple(self.spec["training"]["ks"]))
+            profile = self.spec["training"]["profile"]
+            evaluate(folder, self.data, self._ranking(split), tuple(self.spec["training"]["ks"]),
+                     Profile(**profile) if profile else None)
 
     def finish(self, finishing_s: float) -> None:
         """Write what the run was and what it cost; `run.json` comes last and says that all else is complete."""
