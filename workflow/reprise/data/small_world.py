@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from reprise.data import small_sequences
+from reprise.data import small_sequences, small_tastes
 from reprise.errors import RepriseError
 from reprise.files import write_text
 
@@ -166,6 +166,7 @@ def _write_user_lists(world: World, folder: Path) -> None:
 FORMATS: dict[str, tuple[Callable[[], Any], Callable[[Any, Path], None]]] = {
     "user_lists": (make, _write_user_lists),
     "s3rec": (small_sequences.make, small_sequences.write),
+    "movielens_1m": (small_tastes.make, small_tastes.write),
 }
 
 

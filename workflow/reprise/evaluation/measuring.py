@@ -119,7 +119,7 @@ def measure_ratings(execution: Execution, values: Sequence[float]) -> list[tuple
     method = execution.trained(execution.folder / selected["list"], "test")
     trained = execution.data.interactions("train", execution.device)
     shares = attribute_shares(trained.features["attributes"])
-    users, items, ratings = torch.from_numpy(rated).to(execution.device).T
+    users, items, ratings = torch.tensor(rated).to(execution.device).T
     users, items = users.long(), items.long()
     sums = torch.zeros((execution.data.n_users, len(SIDES), len(values), 2), dtype=torch.float64, device=users.device)
     with torch.no_grad():
