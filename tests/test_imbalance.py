@@ -25,7 +25,7 @@ def test_shares_by_rank(history, monkeypatch):
     monkeypatch.setattr(imbalance, "FEWEST_USERS", 2)
     lists = torch.tensor([[0, 1], [0, 1], [0, 1], [0, 1], [1, 3], [1, -1]])
     rows = one_sided_shares(history, torch.arange(6), lists, None, [1, 2, 3])
-    # Largest shares: 3/4, 2/3, 1 (about one thing: out), 1/2, 4/5, 4/5. The two of 4/5: user 4 has (1/10, 1/10, 8/10)
+    # Largest shares: 3/4, 2/3, 1 (one thing alone: out), 1/2, 4/5, 4/5. The two of 4/5: user 4 has (1/10, 1/10, 8/10)
     # and user 5 (1/5, 4/5, 0). Their lists are (1/4, 3/4, 0) and (0, 1, 0); user 4's ranks are 2, 0, 1; user 5's 1, 0, 2.
     expected = {("history_share", 1): 4 / 5, ("history_share", 2): (1 / 10 + 1 / 5) / 2, ("history_share", 3): 1 / 20,
                 ("list_share", 1): (0 + 1) / 2, ("list_share", 2): (1 / 4 + 0) / 2, ("list_share", 3): (3 / 4 + 0) / 2}

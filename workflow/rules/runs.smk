@@ -29,7 +29,7 @@ rule tune:
         "../../envs/train.yaml"
     shell:
         "python -m reprise tune {wildcards.paper} {wildcards.dataset} {wildcards.method:q} {wildcards.reading:q}"
-        " {params.settings} --config device={params.device} --log {log}"
+        " {params.settings} --config device={params.device} --log {log:q}"
 
 
 rule run:
@@ -65,4 +65,4 @@ rule run:
         "../../envs/train.yaml"
     shell:
         "python -m reprise run {wildcards.paper} {wildcards.dataset} {wildcards.method:q} {wildcards.reading:q}"
-        " {wildcards.seed} {params.settings} --config device={params.device} --log {log}"
+        " {wildcards.seed} {params.settings} --config device={params.device} --log {log:q}"

@@ -51,7 +51,7 @@ def one_sided_shares(
     chosen = most_one_sided(profiles)
     if not len(chosen):
         return []
-    before, order = profiles[chosen].sort(1, descending=True, stable=True)
+    before, order = profiles[chosen].sort(dim=1, descending=True, stable=True)
     after = mean_share(lists[chosen], lists[chosen] >= 0, shares).gather(1, order)
     k = lists.shape[1]
     return [
