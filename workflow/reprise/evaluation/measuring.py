@@ -110,7 +110,7 @@ def measure_ratings(execution: Execution, values: Sequence[float]) -> list[tuple
     of their own whose score is a logit.
     """
     rated = execution.data.rated
-    if rated is None or execution.spec["method"]["name"] not in POINTWISE:
+    if rated is None or execution.spec.get("method", {}).get("name") not in POINTWISE:
         return []
     torch = execution.torch()
     from reprise.data.profiles import attribute_shares, history_share
