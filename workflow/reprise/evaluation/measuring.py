@@ -85,7 +85,8 @@ def measure_attributes(execution: Execution, ranks: Sequence[int]) -> list[tuple
     lists = np.full((len(users), max(k, int(top["rank"].max()))), -1)
     lists[row, top["rank"].to_numpy() - 1] = top["item"].to_numpy()
     history = execution.data.interactions("train+valid", "cpu")
-    window = execution.spec["model"].get("window")
+    profile = execution.spec["training"]["profile"]
+    window = profile["window"] if profile else execution.spec["model"].get("window")
     return one_sided_shares(history, torch.from_numpy(users), torch.from_numpy(lists[:, :k]), window, ranks)
 
 
