@@ -128,10 +128,10 @@ class Dag:
         source = self.sources[wildcards.source]
         return [str(self.resources / "raw" / source.key / file.path) for file in source.files] if source.gated else []
 
-    def canonical(self, wildcards: Any) -> str:
-        """The canonical form of a paper's data set."""
-        source = load_paper(wildcards.paper).dataset(wildcards.dataset).source
-        return str(self.resources / "canonical" / str(source) / "canonical.json")
+    def canonical(self, wildcards: Any) -> list[str]:
+        """The canonical form of the sources of a paper's data set."""
+        sources = load_paper(wildcards.paper).dataset(wildcards.dataset).readers
+        return [str(self.resources / "canonical" / source / "canonical.json") for source in sources]
 
     def collected(self, wildcards: Any) -> list[str]:
         """What the requested exhibits of a paper show and can be had; without a request, what of it exists."""
@@ -280,12 +280,13 @@ def _readers() -> dict[str, str]:
     readers: dict[str, str] = {}
     for name in paper_names():
         for key, dataset in load_paper(name).datasets.items():
-            if dataset.source and readers.setdefault(dataset.source, dataset.reader) != dataset.reader:
-                raise RepriseError(
-                    f"papers/{name}/paper.yaml, datasets.{key}",
-                    found=f"reader: {dataset.reader}",
-                    expected=f"reader: {readers[dataset.source]}, as elsewhere for {dataset.source}",
-                )
+            for source, reader in dataset.readers.items():
+                if readers.setdefault(source, reader) != reader:
+                    raise RepriseError(
+                        f"papers/{name}/paper.yaml, datasets.{key}",
+                        found=f"reader: {reader}",
+                        expected=f"reader: {readers[source]}, as elsewhere for {source}",
+                    )
     return readers
 
 

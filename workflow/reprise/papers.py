@@ -24,6 +24,8 @@ __all__ = [
     "MAIN", "PAPERS", "TUNED", "Dataset", "Exhibit", "Grid", "Layer", "Method", "Paper", "Reading", "Run", "claim_ids",
     "data_code", "grid_of", "load_paper", "paper_names", "preset_name", "resolve", "spec_code", "variant_of",
 ]  # fmt: skip
+Status = Literal["rebuilt", "recovered", "small-world"]
+GroupKind = Literal["items", "users", "attributes", "drift", "ratings"]
 PAPERS = Path(__file__).resolve().parent.parent / "papers"
 LABEL = re.compile(r"(?P<row>[^\[\]]+?)(?:\[(?P<settings>[^\[\]]+)\])?")
 BASE = re.compile(r"(?P<row>.+?)(?:@\+(?P<later>\d+))?")
@@ -65,6 +67,11 @@ class Dataset(Recipe):
         default_factory=dict,
         description="counts that must come out: of stats.json, a histogram as a mapping, a range as its two ends",
     )
+    expect_if: dict[Status, dict[str, int]] = Field(
+        default_factory=dict, description="counts that come out instead where the data are not the official ones"
+    )
+    lists: str | None = Field(None, description="split listed: the source of what is held out")
+    lists_reader: str | None = None
     settings: Layer = Layer()
     stand_in: bool = Field(
         False,
@@ -74,6 +81,12 @@ class Dataset(Recipe):
         None, description="why it can be no more than like the paper's: numbers on it are judged as a trend"
     )
     not_run: str | None = Field(None, description="why nothing is run on it yet")
+
+    @property
+    def readers(self) -> dict[str, str]:
+        """The sources that it is made from, and the reader of each."""
+        pairs = {self.source: self.reader, self.lists: self.lists_reader}
+        return {source: reader for source, reader in pairs.items() if source and reader}
 
 
 class Method(Settings):
@@ -133,7 +146,7 @@ class Exhibit(Settings):
     methods: tuple[str, ...] = Field(
         (), description="rows: a method, a variant `<method> <name>`, or settings `<method>[alpha=1e-2;beta=1e-3]`"
     )
-    groups: Literal["items", "users", "attributes"] | None = Field(
+    groups: GroupKind | None = Field(
         None, description="its numbers are means over groups of these"
     )
     stand_ins: bool = Field(True, description="shown on generated data too, where those are selected")
@@ -161,10 +174,11 @@ class Paper(Settings):
     readings: dict[str, Reading]
     datasets: dict[str, Dataset]
     methods: dict[str, Method]
-    groups: dict[Literal["items", "users", "attributes"], tuple[int, ...]] = Field(
+    groups: dict[GroupKind, tuple[float, ...]] = Field(
         {},
         description="last training count of each group of items and users but the last group; the ranks of attributes, "
-        "1 for the one that a history has most of, that are shown of the most one-sided histories",
+        "1 for the one that a history has most of, that are shown of the most one-sided histories; what a user's drift "
+        "must lie above; the ratings of which predictions are shown",
     )
     restated: dict[str, dict[str, str]] = Field(
         {}, description="by id, columns of claims.csv for a claim whose sides are prose, so that it can be computed"
@@ -321,7 +335,7 @@ def _check(paper: Paper, where: str) -> None:
             raise RepriseError(f"{where}, readings", expected="a name without '-'", found=reading)
     for kind, edges in paper.groups.items():
         if list(edges) != sorted(set(edges)) or not edges:
-            raise RepriseError(f"{where}, groups.{kind}", expected="rising counts", found=str(list(edges)))
+            raise RepriseError(f"{where}, groups.{kind}", expected="rising numbers", found=str(list(edges)))
     used_models = {method.model for method in paper.methods.values()}
     used_methods = {method.method for method in paper.methods.values() if method.model}
     used_rerankers = {method.rerank for method in paper.methods.values()}

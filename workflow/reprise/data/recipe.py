@@ -12,13 +12,15 @@ from reprise.settings import Field, Settings
 class Recipe(Settings):
     """How canonical interactions become train, valid and test.
 
-    Four ways to split: `released` takes the parts of the released files and keeps their ids; `official_rule` holds out
+    Six ways to split: `released` takes the parts of the released files and keeps their ids; `official_rule` holds out
     the last `test_k` interactions of every item (`splits.last_per_item`); `paper` draws a tenth for the test part and a
-    tenth for validation, uniform over items (`splits.item_uniform`). The last two number users and items anew, in the
-    order in which they first appear.
+    tenth for validation, uniform over items (`splits.item_uniform`); `leave_one_out` holds out the last two
+    interactions of every user (`splits.leave_one_out`), `user_tenths` two tenths of them (`splits.user_tenths`), and
+    `listed` the pairs of another source. All but the first number users and items anew, in the order in which they
+    first appear. The last two take their core over ratings of every value, before `min_rating`.
     """
 
-    split: Literal["released", "official_rule", "paper", "leave_one_out"] | None = None
+    split: Literal["released", "official_rule", "paper", "leave_one_out", "user_tenths", "listed"] | None = None
     min_rating: float | None = Field(None, description="only ratings of at least this are interactions")
     window: tuple[str, str] | None = Field(
         None, description="only interactions whose `date`, a text, lies between these two texts, ends included"
@@ -62,13 +64,18 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _uses_every_key(self) -> Recipe:
-        needed = {"official_rule": {"order", "test_k"}, "leave_one_out": {"order"}}.get(self.split, set())
+        by_user = {"order", "min_rating", "core", "core_rule", "candidates", "attributes"}
+        needed = {
+            "official_rule": {"order", "test_k"}, "leave_one_out": {"order"}, "user_tenths": {"order"},
+            "listed": {"order"},
+        }.get(self.split, set())
         allowed = {
             "released": {"valid_k", "valid_seed", "repeats"},
             "official_rule": {"order", "test_k", "min_rating", "core", "valid_k", "repeats"},
             "paper": {"split_seed", "min_rating", "core", "repeats"},
-            "leave_one_out": {"order", "window", "min_rating", "actions", "core", "core_rule", "id_seed", "repeats",
-                              "candidates", "attributes", "cuts", "nearest_to"},
+            "leave_one_out": by_user | {"window", "id_seed", "repeats", "actions", "cuts", "nearest_to"},
+            "user_tenths": by_user,
+            "listed": by_user,
         }.get(self.split, set())
         given = {key for key in self.model_fields_set & set(Recipe.model_fields) if key != "split"}
         if wrong := given - allowed:
@@ -83,6 +90,8 @@ class Recipe(Settings):
             raise ValueError("cuts, nearest_to and attributes belong together")
         for name in self.cuts:
             self.cut(name)
+        if self.split in ("user_tenths", "listed") and self.core_rule == "train_items":
+            raise ValueError("core_rule train_items is for leave_one_out")
         if self.split == "official_rule" and self.valid_k is None:
             raise ValueError("only released files have a validation part of their own")
         return self

@@ -33,7 +33,7 @@ class Answers:
         self._check(cell)
         if cell.metric in TIMES:
             return self._times(cell)
-        return self.results.users(cell.dataset, self.reading, cell.method, cell.metric, cell.k)
+        return self.results.users(cell.dataset, self.reading, cell.method, cell.metric, cell.k, cell.group)
 
     def _times(self, cell: Cell) -> pd.DataFrame:
         paper, config = self.results.paper, self.results.config
@@ -107,6 +107,7 @@ class Answers:
         """The printed value, None if the paper prints none; of a setting's point that of the same run's row."""
         rows = self._printed
         rows = rows[(rows["dataset"] == cell.dataset) & (rows["metric"] == cell.metric) & (rows["k"] == cell.k)]
+        rows = rows[rows["group"] == cell.group]
         named = rows[rows["method"] == cell.method]
         rows = named if len(named) else rows[[self._same_run(cell, label) for label in rows["method"]]]
         return float(rows["printed"].iloc[0]) if len(rows) else None

@@ -105,6 +105,13 @@ def judge_gain(ours: Interval, value: float, decimals: int) -> ClaimVerdict:
     return ClaimVerdict(verdict, *ours, effect_ratio=ours.diff / value if value else math.nan, reason=reason)
 
 
+def judge_margin(ours: Interval, margin: float) -> ClaimVerdict:
+    """Judge "about the same": `holds` where all of the interval lies within the margin, `contradicted` where none."""
+    inside, outside = ours.low >= -margin and ours.high <= margin, ours.low > margin or ours.high < -margin
+    verdict = HOLDS if inside else CONTRADICTED if outside else UNDECIDED
+    return ClaimVerdict(verdict, *ours, reason=f"taken as within {margin:.0%}")
+
+
 def compare_gains(first: Interval, second: Interval, better: bool, printed_diff: float | None) -> ClaimVerdict:
     """Judge "one relative gain is larger than another" on two data sets, whose errors are independent.
 

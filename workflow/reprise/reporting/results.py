@@ -14,7 +14,8 @@ import pandas as pd
 from reprise.config import Config
 from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
-from reprise.evaluation.groups import groups_of, shares_of
+from reprise.evaluation.drift import drift
+from reprise.evaluation.groups import group_names, groups_of, shares_of
 from reprise.files import read_json, replacing
 from reprise.papers import MAIN, Paper, Run
 from reprise.selection import not_prepared, plan
@@ -37,6 +38,8 @@ STATISTICS = (
     "test_sequences",
     "attributes",
     "avg_sequence_length",
+    "features",
+    "features_unprefixed",
 )
 TIMES = ("response_time", "response_ratio")  # in 1e-4 s a list; over that of the table's first row
 COSTS = ("wall_s", "epochs", "steps", "peak_bytes")
@@ -110,10 +113,20 @@ class Results:
             key=lambda run: run.seed,
         )
 
-    def users(self, dataset: str, reading: str, label: str, metric: str, k: int) -> pd.DataFrame:
-        """Per-user values [users x seeds] on the selected list, indexed by user; empty without a finished run."""
+    def users(
+        self, dataset: str, reading: str, label: str, metric: str, k: int, group: str = ""
+    ) -> pd.DataFrame:
+        """Per-user values [users x seeds] on the selected list, indexed by user; empty without a finished run.
+
+        `group`, if given, is one over drift: users of `eta>1` alone.
+        """
         column = f"{metric}@{k}"
-        return pd.DataFrame({run.seed: _users(self._list(run))[column] for run in self.seeds(dataset, reading, label)})
+        runs = self.seeds(dataset, reading, label)
+        table = pd.DataFrame({run.seed: _users(self._list(run))[column] for run in runs})
+        if not group or table.empty:
+            return table
+        eta = _drift(Path(self.config.results, self.paper.name, dataset, "data"))
+        return table[eta[table.index] > float(group.removeprefix("eta>"))]
 
     def selects_on_test(self, dataset: str, reading: str, label: str) -> bool:
         """Say whether the test set chose any of a row's finished runs, so that no p-value may be given."""
@@ -231,6 +244,10 @@ def _statistics(paper: Paper, config: Config) -> pd.DataFrame:
             stats = read_json(path)
             shared = {"dataset": key, "data": stats["status"], "fingerprint": stats["content"]}
             rows += [{**shared, "metric": name, "value": stats[name]} for name in STATISTICS if name in shown]
+            if "drift" in paper.groups:
+                eta, edges = _drift(path.parent), paper.groups["drift"]
+                rows += [{**shared, "metric": "users", "group": name, "value": int((eta > edge).sum())}
+                         for name, edge in zip(group_names("drift", edges), edges, strict=True)]
             if "items" in paper.groups and path.with_name("train.parquet").exists():
                 names = (*MEASURED, "value")
                 rows += [{**shared, **dict(zip(names, row, strict=True))} for row in _groups(paper, path)]
@@ -299,6 +316,13 @@ def _sweep(path: Path) -> pd.DataFrame:
         for point, curve, split in zip(sweep[setting], sweep["curve"], sweep["split"], strict=True)
     ]
     return sweep.assign(group=group)[[*MEASURED, "value"]]
+
+
+@functools.cache
+def _drift(folder: Path) -> np.ndarray:
+    """eta of every user of prepared data; NaN where nothing is known of the items."""
+    data = Prepared.load(folder)
+    return drift(data) if "attributes" in data.features else np.full(data.n_users, np.nan)
 
 
 @functools.cache
