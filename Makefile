@@ -11,7 +11,7 @@ demo: $(READY)  ## the whole workflow on a generated small world
 	@echo "Open results/demo/scorecard.html"
 
 test: $(READY)  ## the tests
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses $(CORES) --dist loadfile
 
 benchmark: $(READY)  ## what every sequence model costs here: an epoch, a step and its floor, a ranking, memory
 	$(BIN)/snakemake --cores 1 results/genrec/beauty/data/check.json

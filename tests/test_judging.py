@@ -182,6 +182,48 @@ def test_gains_on_two_data_sets():
     assert judge_claim(claim(lhs="gain(A/B)@E", rhs="gain(A/B)@D"), Known(truth, seeds=1)).verdict == "undecided"
 
 
+def test_gains_on_the_data_sets_of_the_claim():
+    truth = {("d", "A", "hr"): 0.2, ("d", "B", "hr"): 0.1, ("d", "C", "hr"): 0.16}
+    parsed = claim(dataset="D;E", lhs="gain(A/B)", rhs="gain(C/B)")
+    judged = judge_claim(parsed, Known(truth | {("e", *key[1:]): value for key, value in truth.items()}))
+    assert judged.verdict == "holds" and judged.effect == pytest.approx(1 - 0.6)
+    turned = {("e", "A", "hr"): 0.16, ("e", "B", "hr"): 0.1, ("e", "C", "hr"): 0.2}
+    assert judge_claim(parsed, Known(truth | turned)).verdict == "contradicted"
+
+
+@pytest.mark.parametrize(("metric", "expected"), [("hr", "contradicted"), ("ckl", "holds")])
+def test_one_method_on_two_data_sets(metric, expected):
+    parsed = claim(dataset="D;E", lhs="A on D", rhs="A on E", metric=metric)
+    known = {("d", "A", metric): 0.1, ("e", "A", metric): 0.2}
+    judged = judge_claim(parsed, Known(known))
+    assert judged.verdict == expected and judged.effect == pytest.approx(-0.1)
+    assert judge_claim(parsed, Known(known, seeds=1)).verdict == "undecided"
+    assert judge_claim(parsed, Known({("d", "A", metric): 0.1})).verdict == "not run"
+
+
+def test_most_of_a_range():
+    points = [f"A[t={t}]" for t in range(4)], [f"B[t={t}]" for t in range(4)]
+    parsed = claim(text="better over most of the range", lhs=";".join(points[0]), rhs=";".join(points[1]))
+
+    def judged(*wins):
+        sides = {1: (0.2, 0.1), 0: (0.1, 0.1), -1: (0.1, 0.2)}
+        truth = {("d", name, "hr"): sides[win][side]
+                 for side in (0, 1) for name, win in zip(points[side], wins, strict=True)}
+        return judge_claim(parsed, Known(truth))
+
+    assert judged(1, 1, 1, -1).verdict == "holds" and judged(1, 1, -1, -1).verdict == "contradicted"
+    assert judged(1, 1, 0, -1).verdict == "undecided"
+    assert judged(1, 1, 1, -1).reason.startswith("3 of 4 holds: A[t=")
+
+
+def test_two_sweeps_must_both_run_as_claimed():
+    parsed = claim("monotone", "A[c]; B[c]", "increasing on 0..2")
+    rising, falling = ({0: 0.1, 1: 0.2, 2: 0.3}, {0: 0.3, 1: 0.2, 2: 0.1})
+    assert verdict(parsed, curves={("A", "c"): rising, ("B", "c"): rising}).verdict == "holds"
+    half = verdict(parsed, curves={("A", "c"): rising, ("B", "c"): falling})
+    assert half.verdict == "contradicted" and "B: turns back" in half.reason
+
+
 def sweep(points, text="increasing on 0..3", seeds=3):
     return verdict(claim("monotone", "A[c]", text), curves={("A", "c"): dict(enumerate(points))}, seeds=seeds)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from ranx import Qrels, evaluate
 from ranx import Run as RanxRun
-from reprise.evaluation.metrics import PER_USER, over_items, per_user
+from reprise.evaluation.metrics import PER_USER, about_lists, over_items, per_user
 
 
 def brute_force(hits, n, k):
@@ -87,3 +87,49 @@ def test_gini_is_zero_when_all_items_are_shown_equally():
     assert over_items(torch.tensor([[0, 1], [2, 3]]), torch.ones(4, dtype=torch.int64), [2])["gini@2"] == pytest.approx(
         0
     )
+
+
+def test_what_lists_are_about_by_hand():
+    # Attributes a, b, c. Item 0 is about a, item 1 about a and b, item 2 about c, item 3 about nothing.
+    shares = torch.tensor([[1, 0, 0], [1 / 2, 1 / 2, 0], [0, 0, 1], [0, 0, 0]])
+    wanted = torch.tensor([[1 / 2, 1 / 2, 0]]).expand(4, 3)
+    lists = torch.tensor([[1, 0, 2], [0, 1, -1], [3, 3, 1], [-1, -1, -1]])
+    values = about_lists(lists, wanted, shares, [1, 2, 3], smoothing=0.01)
+
+    def divergence(a, b):  # from (1/2, 1/2, 0)
+        return sum(1 / 2 * math.log(1 / 2 / (0.99 * q + 0.01 / 2)) for q in (a, b))
+
+    nothing = divergence(0, 0)
+    assert nothing == pytest.approx(math.log(100))
+    # Of item 3 nothing counts, so the third list is that of item 1 alone once it is cut after it.
+    expected = {1: [0, divergence(1, 0), nothing, nothing],
+                2: [divergence(3 / 4, 1 / 4), divergence(3 / 4, 1 / 4), nothing, nothing],
+                3: [divergence(1.5 / 3, 0.5 / 3), divergence(3 / 4, 1 / 4), 0, nothing]}
+    # Jaccard of items 0 and 1 is 1/2, of 2 with either 0; of 3 with itself 1, with 1 it is 0.
+    apart = {1: [0, 0, 0, 0], 2: [1 / 2, 1 / 2, 0, 0], 3: [(1 / 2 + 1 + 1) / 3, 1 / 2, (0 + 1 + 1) / 3, 0]}
+    for k in (1, 2, 3):
+        assert values[f"ckl@{k}"].tolist() == pytest.approx(expected[k], abs=1e-7)
+        assert values[f"ild@{k}"].tolist() == pytest.approx(apart[k], abs=1e-7)
+    silent = about_lists(lists, torch.zeros(4, 3), shares, [3], smoothing=0.01)
+    assert silent["ckl@3"].tolist() == [0, 0, 0, 0], "a history about nothing asks for nothing"
+
+
+@pytest.mark.parametrize("k", [1, 4, 8])
+def test_what_random_lists_are_about_agrees_with_a_loop_over_users(k):
+    rng = np.random.default_rng(k)
+    sets = [set(rng.choice(9, rng.integers(0, 4), replace=False).tolist()) for _ in range(40)]
+    shares = torch.tensor([[(g in some) / max(1, len(some)) for g in range(9)] for some in sets], dtype=torch.float64)
+    lists = torch.from_numpy(np.stack([rng.permutation(40)[:8] for _ in range(30)]))
+    lists[torch.rand(30, 8, generator=torch.Generator().manual_seed(k)).cumsum(1) > 5] = -1  # the last of some
+    wanted = torch.from_numpy(rng.dirichlet(np.full(9, 0.3), 30))
+    values = about_lists(lists, wanted, shares, [k], smoothing=0.05)
+    assert (lists == -1).any()
+    for user in range(30):
+        items = [item for item in lists[user, :k].tolist() if item >= 0]
+        about = [item for item in items if sets[item]]
+        q = [sum((g in sets[item]) / len(sets[item]) for item in about) / max(1, len(about)) for g in range(9)]
+        ckl = sum(p * math.log(p / (0.95 * q[g] + 0.05 * p)) for g, p in enumerate(wanted[user].tolist()) if p)
+        pairs = [(a, b) for place, a in enumerate(items) for b in items[:place]]
+        apart = [1 - len(sets[a] & sets[b]) / len(sets[a] | sets[b]) if sets[a] | sets[b] else 0 for a, b in pairs]
+        assert values[f"ckl@{k}"][user].item() == pytest.approx(ckl, abs=1e-9)
+        assert values[f"ild@{k}"][user].item() == pytest.approx(sum(apart) / max(1, len(apart)), abs=1e-6)

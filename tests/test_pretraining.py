@@ -146,7 +146,7 @@ def test_a_run_starts_from_the_weights_of_another(reprise, capsys, monkeypatch):
     before = read_json(runs / "S3-Rec_pretraining/printed/seed1/run.json")
     after = read_json(runs / "S3-Rec/printed/seed1/run.json")
     assert any(before["fingerprint"] in str(path) for path in taken)
-    assert after["spec"]["starts_from"] == {"method": "S3-Rec_pretraining", "code": before["code"]}
+    assert after["spec"]["starts_from"] == {"": {"method": "S3-Rec_pretraining", "code": before["code"]}}
     first, then = (original(runs / name / "printed/seed1" / run["selected"]["list"] / "model.safetensors")[0]
                    for name, run in (("S3-Rec_pretraining", before), ("S3-Rec", after)))
     # What only pretraining reads is as pretraining left it; two epochs moved the items, but not far.

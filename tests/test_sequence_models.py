@@ -35,6 +35,9 @@ MODELS = {
     "s3rec-end": ("s3rec", {**BLOCKS, "positions_from": "end"}),
     "srgnn": ("srgnn", {**PLAIN, "steps": 1}),
     "srgnn-steps": ("srgnn", {**PLAIN, "steps": 3}),
+    "dacsr": ("dacsr", {**BLOCKS, "hidden": 12, "encoder": "sasrec", "depth": 2}),
+    "dacsr-gru": ("dacsr", {**BLOCKS, "hidden": 12, "encoder": "gru4rec", "depth": 3, "act_after": True}),
+    "dacsr-joined": ("dacsr", {**BLOCKS, "hidden": 12, "encoder": "sasrec", "depth": 0}),
 }
 each = pytest.mark.parametrize("name", MODELS)
 PRETRAINING = ("attribute", "aap", "mip", "map", "sp")  # parts of S3-Rec that only its pretraining uses
@@ -232,7 +235,29 @@ def plain_srgnn(w, user, items, steps=1):
     return layer(w, "joined", np.concatenate([sum(weighted), last]))
 
 
-PLAIN_MODELS = {"sasrec": plain_sasrec, "gru4rec": plain_gru4rec, "caser": plain_caser, "hgn": plain_hgn,
+def extracted(w, name, x, depth, act_after=False):
+    z = x
+    for number in range(depth):
+        z = layer(w, f"{name}.layers.{number}", z if act_after else relu(z))
+        z = relu(z) if act_after else z
+    return z + x if depth else x
+
+
+def plain_dacsr(w, user, items, encoder="sasrec", depth=2, act_after=False):
+    plain = {"sasrec": plain_sasrec, "gru4rec": plain_gru4rec}[encoder]
+    parts = [{key.removeprefix(f"{part}."): value for key, value in w.items() if key.startswith(part)}
+             for part in ("accuracy", "calibration")]
+    return [extracted(w, "of_sequence", np.concatenate(pair), depth, act_after)
+            for pair in zip(*(plain(part, user, items) for part in parts), strict=True)]
+
+
+def dacsr_table(w, depth, act_after=False):
+    rows = np.concatenate([w["accuracy.item"], w["calibration.item"]], 1)[:ITEMS]
+    return np.stack([extracted(w, "of_item", row, depth, act_after) for row in rows])
+
+
+PLAIN_MODELS = {"dacsr": plain_dacsr,
+                "sasrec": plain_sasrec, "gru4rec": plain_gru4rec, "caser": plain_caser, "hgn": plain_hgn,
                 "fdsa": plain_fdsa, "bert4rec": plain_bert4rec, "s3rec": plain_sasrec, "srgnn": plain_srgnn}
 READS_EMPTY = {"caser", "hgn", "bert4rec"}  # what the others' formulas say needs an item
 
@@ -241,7 +266,8 @@ def expected(name, model, data, user, items):
     """The plain model's summary of one window, and the last of its states where it has states."""
     module, options = MODELS[name]
     w = {key: value.double().numpy() for key, value in model.state_dict().items()}
-    switches = {key: options[key] for key in ("aggregate", "padding_counts", "pooling", "drop_first", "steps")
+    switches = {key: options[key] for key in ("aggregate", "padding_counts", "pooling", "drop_first", "steps",
+                                              "encoder", "depth", "act_after")
                 if key in options}
     if options.get("positions_from") == "end":
         switches["at_end"] = True
@@ -261,7 +287,11 @@ def test_it_equals_its_formulas(name, data):
     with torch.no_grad():
         summaries, scores = model.last(latest(data, users, WINDOW)), model.scores(users, data)
     table, bias = model.output()
-    assert table.shape == (ITEMS, DIM)
+    plain_table = table.detach().double().numpy()
+    if MODELS[name][0] == "dacsr":
+        w = {key: value.double().numpy() for key, value in model.state_dict().items()}
+        plain_table = dacsr_table(w, MODELS[name][1]["depth"], MODELS[name][1].get("act_after", False))
+    assert table.shape == (ITEMS, 2 * DIM if MODELS[name][0] == "dacsr" else DIM)
     checked = 0
     for row, user in enumerate(users.tolist()):
         items = lists[user][-WINDOW:]
@@ -269,7 +299,7 @@ def test_it_equals_its_formulas(name, data):
             wanted = expected(name, model, data, user, items)
             wanted = wanted[-1] if model.causal else wanted
             np.testing.assert_allclose(summaries[row].numpy(), wanted, rtol=1e-5, atol=1e-5)
-            plain = table.detach().double().numpy() @ wanted
+            plain = plain_table @ wanted
             plain = plain if bias is None else plain + bias.detach().double().numpy()
             np.testing.assert_allclose(scores[row].numpy(), plain, rtol=1e-5, atol=2e-5)
             checked += 1
@@ -320,7 +350,9 @@ def test_the_padding_row_is_not_read_where_there_is_an_item(name, data):
     model, lists = make(name, data), [items[-WINDOW:] for items in histories() if items]
     with torch.no_grad():
         before = model.last(windows_of(lists))
-        model.item[ITEMS] += 1
+        for key, parameter in model.named_parameters():
+            if key.split(".")[-1] == "item":
+                parameter[ITEMS] += 1
         after = model.last(windows_of(lists))
     assert torch.equal(before, after) == (name != "hgn-recbole")
 

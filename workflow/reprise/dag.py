@@ -140,6 +140,7 @@ class Dag:
         planned = selection.plan(paper, names or paper.exhibits, self.config)
         files = [self._receipt(one.run) for one in planned if one.reason is None]
         files += self._statistics(paper, names or list(paper.exhibits))
+        files += self._times(paper, names or list(paper.exhibits), planned)
         return files if names else [file for file in files if Path(file).exists()]
 
     def _statistics(self, paper: Paper, names: list[str]) -> list[str]:
@@ -150,6 +151,25 @@ class Dag:
             for key in keys
             if selection.not_prepared(paper, key, self.config) is None
         ]
+
+    def _times(self, paper: Paper, names: list[str], planned: list[selection.Planned]) -> list[str]:
+        """The response times of every table, data set and reading of which some run can be had."""
+        places = dict.fromkeys((one.run.dataset, one.run.reading) for one in planned if one.reason is None)
+        return [
+            str(self.results / paper.name / dataset / "times" / name / f"{reading}.csv")
+            for name in names
+            if name in paper.timed
+            for dataset, reading in places
+            if dataset in selection.datasets_of(paper, paper.exhibits[name], self.config)
+        ]
+
+    def clocked(self, wildcards: Any) -> list[str]:
+        """The runs whose response times a table shows, each of the first seed."""
+        paper = load_paper(wildcards.paper)
+        runs = selection.runs_of(paper, paper.exhibits[wildcards.table], self.config)
+        here = (wildcards.dataset, wildcards.reading, self.config.seeds[0])
+        wanted = (run for run in runs if (run.dataset, run.reading, run.seed) == here)
+        return [self._receipt(run) for run in wanted if selection.planned(paper, run, self.config).reason is None]
 
     def facts(self, wildcards: Any) -> list[str]:
         """The files of a paper's folder: what ours is shown beside, and how it is drawn."""
@@ -181,11 +201,10 @@ class Dag:
         return [str(self.results / search.folder / "choice.json")] if run.variant == TUNED else []
 
     def start(self, wildcards: Any) -> list[str]:
-        """The run whose weights a run starts from; most have no such input."""
+        """The runs whose weights a run starts from; most have no such input."""
         paper = load_paper(wildcards.paper)
         run = Run.named(paper, wildcards.dataset, wildcards.method, wildcards.reading, int(wildcards.seed))
-        start = selection.start_of(paper, run)
-        return [self._receipt(start)] if start else []
+        return [self._receipt(start) for start in selection.starts_of(paper, run)]
 
     def _receipt(self, run: Run) -> str:
         return str(self.results / run.folder / "run.json")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +12,8 @@ CELLS = {
     "cpu": 1 << 19,
     "cuda": 1 << 27,
 }  # logits held at a time: what a core's cache, or a GPU, likes; changes only a sum's rounding
+SPARSE_FROM = 64  # attributes: from here on a CPU multiplies faster by what is filled than by all
+TINY = 1e-12  # a profile's length below which it points nowhere
 
 
 def softmax_over_items(
@@ -67,6 +72,82 @@ class _SoftmaxOverItems(torch.autograd.Function):
 def _summed(rows: Tensor, index: Tensor, size: int) -> Tensor:
     """Sums [size, D] of `rows` [T, D] that share an `index` [T]."""
     return torch.ops.aten.embedding_dense_backward(rows, index, size, -1, False)
+
+
+class Attributes(NamedTuple):
+    """p(g | x) of every item, [N, G], and the same turned, [G, N]; dense or sparse, as is faster to multiply by."""
+
+    of_items: Tensor
+    turned: Tensor
+
+    @classmethod
+    def of(cls, shares: Tensor) -> Attributes:
+        """Lay out dense `shares` [N, G]: on a CPU many columns, few of them filled, are faster sparse."""
+        turned = shares.T.contiguous()
+        if shares.device.type == "cpu" and shares.shape[1] > SPARSE_FROM:
+            with warnings.catch_warnings(action="ignore", category=UserWarning):  # "sparse CSR is in beta state"
+                return cls(shares.to_sparse_csr(), turned.to_sparse_csr())
+        return cls(shares, turned)
+
+
+def calibrated_over_items(
+    states: Tensor, table: Tensor, targets: Tensor, attributes: Attributes, wanted: Tensor, weight: float,
+    temperature: float = 1.0,
+) -> Tensor:
+    """Mean over T targets of (1 - w) * cross-entropy + w * (1 - cos(q, p)), w = `weight`; returns a scalar.
+
+    Cross-entropy is that of `softmax_over_items`. q = softmax(s / `temperature`) p(g | x) over all N items is what the
+    scores s = `states` [T, D] `table` [N, D]' are about, p = `wanted` [T, G] what they should be about (DACSR, Eq. 6, 9
+    and 12). A row of `wanted` that is all 0 asks for nothing. Memory as `softmax_over_items`.
+    """
+    if weight == 0:
+        return softmax_over_items(states, table, targets)
+    return _CalibratedOverItems.apply(states, table, targets, attributes, wanted, weight, temperature)
+
+
+class _CalibratedOverItems(torch.autograd.Function):
+    """With a = softmax(s), b = softmax(s / t), c = cos(q, p), and g = p / |q||p| - c q / |q|^2 the gradient of c by q:
+    d/ds = (1 - w)(a - target) - (w / t) b A g. (The gradient of b has b <b, A g> = b <q, g> as well, which is 0: c does
+    not depend on the length of q.)"""
+
+    @staticmethod
+    def forward(ctx, states, table, targets, attributes, wanted, weight, temperature) -> Tensor:
+        total, share = states.new_zeros(()), (1 - weight) / len(states)
+        by_state, by_table = torch.empty_like(states), torch.zeros_like(table)
+        start = 0
+        for rows in states.split(max(1, CELLS[states.device.type] // len(table))):
+            block = slice(start, start + len(rows))
+            start = block.stop
+            logits = rows @ table.T
+            logits -= logits.amax(1, keepdim=True)
+            if weight < 1:
+                total -= share * logits.gather(1, targets[block, None]).sum()
+            tempered = torch.softmax(logits / temperature, 1) if temperature != 1 else None
+            shares = logits.exp_()
+            sums = shares.sum(1, keepdim=True)
+            total += share * sums.log().sum()
+            shares /= sums
+            b = shares if tempered is None else tempered
+            q, p = (attributes.turned @ b.T).T, wanted[block]
+            asked = (p > 0).any(1, keepdim=True).to(p.dtype)
+            q_norm, p_norm = (one.norm(dim=1, keepdim=True).clamp(min=TINY) for one in (q, p))
+            cosine = (q * p).sum(1, keepdim=True) / (q_norm * p_norm)
+            total += (weight * asked * (1 - cosine)).sum() / len(states)
+            by_q = asked * (p / (q_norm * p_norm) - cosine * q / q_norm**2)
+            pull = (attributes.of_items @ by_q.T).T * (-weight / (temperature * len(states)))
+            slope = shares.mul_(pull + share) if tempered is None else shares.mul_(share).addcmul_(tempered, pull)
+            torch.mm(slope, table, out=by_state[block])
+            by_table.addmm_(slope.T, rows)
+        if weight < 1:
+            by_state -= share * table[targets]
+            by_table -= _summed(share * states, targets, len(table))
+        ctx.save_for_backward(by_state, by_table)
+        return total
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        by_state, by_table = ctx.saved_tensors
+        return by_state * gradient, by_table * gradient, None, None, None, None, None
 
 
 def binary_over_sampled(positive: Tensor, negative: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ PAPERS = Path(__file__).resolve().parent.parent / "papers"
 LABEL = re.compile(r"(?P<row>[^\[\]]+?)(?:\[(?P<settings>[^\[\]]+)\])?")
 SETTING = re.compile(r"\s*(?P<key>\w+)\s*=\s*(?P<value>[\w.+-]+)\s*")
 # What makes a score comparable with another method's, so that no grid may vary it.
-PROTOCOL = ("metric", "k", "ks", "fit_on", "select_on", "refit", "empty_users")
+PROTOCOL = ("metric", "k", "ks", "fit_on", "select_on", "refit", "empty_users", "profile")
 
 
 class Layer(Settings):
@@ -86,10 +86,17 @@ class Method(Settings):
     datasets: dict[str, Layer] = Field(default_factory=dict)
     grid: Grid = Field(Grid(), description="laid over the paper's grid")
     variants: dict[str, dict[str, Any]] = Field({}, description="by name, the method's settings that make a variant")
-    starts_from: str | None = Field(
-        None, description="the method whose run, on the same data and with the same seed, leaves the first weights"
+    starts_from: str | dict[str, str] = Field(
+        {},
+        description="the method whose run, on the same data and with the same seed, leaves the first weights; or one "
+        "for each of several parts of the model",
     )
     not_run: str | None = Field(None, description="why it is not run yet")
+
+    @property
+    def starts(self) -> dict[str, str]:
+        """By part of the model, "" for all of it, the method that it starts from; empty where it starts afresh."""
+        return {"": self.starts_from} if isinstance(self.starts_from, str) else self.starts_from
 
 
 class Exhibit(Settings):
@@ -97,7 +104,9 @@ class Exhibit(Settings):
 
     title: str
     caption: str = ""
-    kind: Literal["statistics", "metrics", "figure"]
+    kind: Literal["statistics", "metrics", "times", "figure"] = Field(
+        description="times: how long each row takes to make a list of the largest of `ks`, and over the first row's"
+    )
     datasets: tuple[str, ...]
     printed_as: tuple[str, ...] = Field(
         (), description="tables of reported.csv that hold its printed numbers, the first that has one; none: its own"
@@ -105,12 +114,16 @@ class Exhibit(Settings):
     methods: tuple[str, ...] = Field(
         (), description="rows: a method, a variant `<method> <name>`, or settings `<method>[alpha=1e-2;beta=1e-3]`"
     )
-    groups: Literal["items", "users"] | None = Field(None, description="its numbers are means over groups of these")
+    groups: Literal["items", "users", "attributes"] | None = Field(
+        None, description="its numbers are means over groups of these"
+    )
     stand_ins: bool = Field(True, description="shown on generated data too, where those are selected")
     floor: tuple[str, ...] = Field((), description="rows that the paper lacks: what no method may fall below")
     metrics: tuple[str, ...] = ()
     ks: tuple[int, ...] = (20,)
-    claims: tuple[str, ...] = Field((), description="ids or ranges `C001-C322` of claims.csv that it answers")
+    claims: tuple[str, ...] = Field(
+        (), description="ids of claims.csv that it answers, ranges `C001-C322`, families `T2-*`"
+    )
     family: int = Field(0, description="number of tests that Holm's correction counts, in each reading")
 
 
@@ -129,8 +142,10 @@ class Paper(Settings):
     readings: dict[str, Reading]
     datasets: dict[str, Dataset]
     methods: dict[str, Method]
-    groups: dict[Literal["items", "users"], tuple[int, ...]] = Field(
-        {}, description="last training count of each group of items and users but the last group"
+    groups: dict[Literal["items", "users", "attributes"], tuple[int, ...]] = Field(
+        {},
+        description="last training count of each group of items and users but the last group; the ranks of attributes, "
+        "1 for the one that a history has most of, that are shown of the most one-sided histories",
     )
     restated: dict[str, dict[str, str]] = Field(
         {}, description="by id, columns of claims.csv for a claim whose sides are prose, so that it can be computed"
@@ -141,6 +156,11 @@ class Paper(Settings):
     @property
     def folder(self) -> Path:
         return PAPERS / self.name
+
+    @property
+    def timed(self) -> dict[str, Exhibit]:
+        """The tables of response times."""
+        return {name: table for name, table in self.tables.items() if table.kind == "times"}
 
     @property
     def exhibits(self) -> dict[str, Exhibit]:
@@ -295,11 +315,7 @@ def _check(paper: Paper, where: str) -> None:
             raise RepriseError(
                 f"{where}, methods.{name}.readings", expected="one of " + ", ".join(paper.readings), found=reading
             )
-        start = method.starts_from
-        if start and _known(paper.methods, start, f"{where}, methods.{name}.starts_from: method").starts_from:
-            raise RepriseError(
-                f"{where}, methods.{name}.starts_from", expected="a method that starts afresh", found=start
-            )
+        _check_starts(paper, name, where)
         for key in method.datasets:
             _known(paper.datasets, key, f"{where}, methods.{name}.datasets: data set")
         if not method.not_run:
@@ -308,6 +324,16 @@ def _check(paper: Paper, where: str) -> None:
                     if not dataset.not_run:
                         resolve(paper, key, reading, name)
             _check_grid(paper, name, where)
+
+
+def _check_starts(paper: Paper, name: str, where: str, behind: tuple[str, ...] = ()) -> None:
+    """Refuse a method that starts from an unknown one or, at some remove, from itself."""
+    for start in paper.methods[name].starts.values():
+        place = f"{where}, methods.{name}.starts_from"
+        _known(paper.methods, start, f"{place}: method")
+        if start in (*behind, name):
+            raise RepriseError(place, expected="methods that in the end start afresh", found=start)
+        _check_starts(paper, start, where, (*behind, name))
 
 
 def grid_of(paper: Paper, method: str) -> dict[str, list[Any]]:
@@ -360,7 +386,7 @@ def resolve(
     -------
     dict
         `{"model": {"name", ...}, "method": {"name", ...}, "training": {...}}`, each part checked by its own schema; of
-        a run that starts from another's weights also `"starts_from": {"method", "code"}`.
+        a run that starts from others' weights also `"starts_from": {part of the model: {"method", "code"}}`.
     """
     name, settings = paper.row(method)
     row = paper.methods[name]
@@ -384,10 +410,11 @@ def resolve(
     training = laid(lambda layer: layer.training, searched("training"))
     if max_epochs is not None:
         training["max_epochs"] = min(max_epochs, training.get("max_epochs", max_epochs))
-    origin = {}
-    if row.starts_from:
-        code = spec_code(resolve(paper, dataset, reading, row.starts_from, max_epochs))
-        origin = {"starts_from": {"method": row.starts_from, "code": code}}
+    starts = {
+        part: {"method": start, "code": spec_code(resolve(paper, dataset, reading, start, max_epochs))}
+        for part, start in row.starts.items()
+    }
+    origin = {"starts_from": starts} if starts else {}
     return origin | {
         "model": {
             "name": row.model,

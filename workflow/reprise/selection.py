@@ -76,14 +76,21 @@ class Planned:
 def plan(paper: Paper, exhibits: Iterable[str], config: Config) -> list[Planned]:
     """Decide, for every run that the named exhibits need, whether it can be run."""
     shown = dict.fromkeys(run for name in exhibits for run in runs_of(paper, paper.exhibits[name], config))
-    wanted = dict.fromkeys(run for one in shown for run in (start_of(paper, one), one) if run)
+    wanted = dict.fromkeys(run for one in shown for run in _with_starts(paper, one))
     return [planned(paper, run, config) for run in wanted]
 
 
-def start_of(paper: Paper, run: Run) -> Run | None:
-    """The run whose weights a run starts from, or None."""
-    name = paper.methods[run.method].starts_from
-    return replace(run, method=name, backbone=paper.methods[name].backbone, variant=MAIN) if name else None
+def starts_of(paper: Paper, run: Run) -> list[Run]:
+    """The runs whose weights a run starts from."""
+    names = dict.fromkeys(paper.methods[run.method].starts.values())
+    return [replace(run, method=name, backbone=paper.methods[name].backbone, variant=MAIN) for name in names]
+
+
+def _with_starts(paper: Paper, run: Run) -> Iterator[Run]:
+    """A run after all runs that it starts from, at any remove."""
+    for start in starts_of(paper, run):
+        yield from _with_starts(paper, start)
+    yield run
 
 
 def planned(paper: Paper, run: Run, config: Config) -> Planned:

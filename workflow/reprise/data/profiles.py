@@ -34,6 +34,16 @@ def mean_share(items: Tensor, real: Tensor, shares: Tensor) -> Tensor:
     return rows.sum(1) / about.clamp(min=1)
 
 
+def running_shares(items: Tensor, real: Tensor, shares: Tensor) -> Tensor:
+    """p(g | s) after every place of each row, of the items up to and with that place; [B, L, G].
+
+    As `mean_share` of every prefix, by running sums.
+    """
+    rows = shares[torch.where(real, items, 0)] * real[:, :, None]  # [B, L, G]
+    about = (rows.sum(2, keepdim=True) > 0).cumsum(1)
+    return rows.cumsum(1) / about.clamp(min=1)
+
+
 def history_share(history: Interactions, users: Tensor, shares: Tensor, window: int | None = None) -> Tensor:
     """p(g | s) of `users` [B] over the last `window` items of their `history`, all of it by default; [B, G].
 

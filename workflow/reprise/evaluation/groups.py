@@ -17,7 +17,12 @@ FEWEST_USERS = 5  # a mean over fewer says too much of each
 
 
 def group_names(kind: str, edges: Sequence[int]) -> list[str]:
-    """Name the groups that `edges` part, rarest first: `items<=10`, `items11-50`, ..., `items>500`."""
+    """Name the groups that `edges` part, rarest first: `items<=10`, `items11-50`, ..., `items>500`.
+
+    Groups of attributes are single ranks, `attribute1`, `attribute2`, ...
+    """
+    if kind == "attributes":
+        return [f"attribute{rank}" for rank in edges]
     between = [f"{kind}{low + 1}-{high}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
     return [f"{kind}<={edges[0]}", *between, f"{kind}>{edges[-1]}"]
 

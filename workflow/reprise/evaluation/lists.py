@@ -11,10 +11,12 @@ import torch
 from reprise.data.interactions import Interactions
 from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
-from reprise.evaluation.metrics import over_items, per_user
+from reprise.evaluation.metrics import about_lists, over_items, per_user
+from reprise.evaluation.profiles import Profiles
 from reprise.evaluation.ranking import Ranking
 from reprise.files import replacing
 from reprise.methods import Wrapper
+from reprise.training.options import Profile
 
 
 def recommend(folder: Path, method: Wrapper, ranking: Ranking, setting: dict[str, Any], k: int) -> None:
@@ -46,9 +48,11 @@ def recommend(folder: Path, method: Wrapper, ranking: Ranking, setting: dict[str
         pd.concat(frames, ignore_index=True).to_parquet(beside, index=False)
 
 
-def evaluate(folder: Path, data: Prepared, ranking: Ranking, ks: tuple[int, ...]) -> None:
+def evaluate(
+    folder: Path, data: Prepared, ranking: Ranking, ks: tuple[int, ...], profile: Profile | None = None
+) -> None:
     """Read `topk.parquet`; write `users.parquet` (a row a user, a column a metric) and `metrics.csv` (metric, k, group,
-    value).
+    value). With a `profile` the metrics of what lists are about are among them.
 
     Raises
     ------
@@ -74,13 +78,18 @@ def evaluate(folder: Path, data: Prepared, ranking: Ranking, ks: tuple[int, ...]
     scores[row, column] = torch.tensor(top["score"].to_numpy("float32"))
 
     lists = items[:, :deepest].to(ranking.users.device)
-    hits = torch.cat(
-        [
-            ranking.hits(slice(start, start + ranking.chunk), lists[start : start + ranking.chunk])
-            for start in range(0, len(users), ranking.chunk)
+    chunks = [slice(start, start + ranking.chunk) for start in range(0, len(users), ranking.chunk)]
+    hits = torch.cat([ranking.hits(rows, lists[rows]) for rows in chunks])
+    columns = per_user(hits, ranking.relevant, ks)
+    if profile:
+        profiles = Profiles(data, profile, lists.device)
+        parts = [
+            about_lists(lists[rows], profiles.of(ranking.users[rows], ranking.history), profiles.shares, ks,
+                        profiles.smoothing)
+            for rows in chunks
         ]
-    )
-    values = {name: column.cpu().numpy() for name, column in per_user(hits, ranking.relevant, ks).items()}
+        columns |= {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    values = {name: column.cpu().numpy() for name, column in columns.items()}
     with replacing(folder / "users.parquet") as beside:
         pd.DataFrame({"user": users.numpy().astype("int32"), **values}).to_parquet(beside, index=False)
 

@@ -5,6 +5,8 @@ No run's fingerprint covers this file: a figure's numbers may change without a r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -16,7 +18,9 @@ from reprise.training.execution import Execution
 
 def write_groups(execution: Execution) -> None:
     """Write `groups.csv` (metric, k, group, value) beside `run.json`; without rows where the paper has no groups."""
-    rows = measure(execution) if load_paper(execution.run.paper).groups else []
+    kinds = load_paper(execution.run.paper).groups
+    rows = measure(execution) if "items" in kinds else []
+    rows += measure_attributes(execution, kinds["attributes"]) if "attributes" in kinds else []
     with replacing(execution.folder / "groups.csv") as beside:
         pd.DataFrame(rows, columns=COLUMNS).astype({"k": "Int64"}).to_csv(beside, index=False)
 
@@ -52,6 +56,25 @@ def measure(execution: Execution) -> list[tuple]:
             groups = items if name.startswith("item") else users
             rows += groups.means(name, None, gates.double().cpu().numpy())
     return rows
+
+
+def measure_attributes(execution: Execution, ranks: Sequence[int]) -> list[tuple]:
+    """What the lists make of the most one-sided histories: see `evaluation.imbalance`."""
+    torch = execution.torch()
+    from reprise.data.profiles import attribute_shares
+    from reprise.evaluation.imbalance import one_sided_shares
+
+    selected = read_json(execution.folder / "run.json")["selected"]
+    k = max(execution.spec["training"]["ks"])
+    top = pd.read_parquet(execution.folder / selected["list"] / "topk.parquet")
+    users, row = np.unique(top["user"].to_numpy("int64"), return_inverse=True)
+    lists = np.full((len(users), max(k, int(top["rank"].max()))), -1)
+    lists[row, top["rank"].to_numpy() - 1] = top["item"].to_numpy()
+    history = execution.data.interactions("train+valid", "cpu")
+    profile = execution.spec["training"]["profile"]
+    shares = attribute_shares(history.features[profile["feature"]])
+    lists = torch.from_numpy(lists[:, :k])
+    return one_sided_shares(history, shares, torch.from_numpy(users), lists, profile["window"], ranks)
 
 
 def _gates(method, device, n_users: int) -> dict:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from reprise.data.profiles import kl, mean_share
+
 PER_USER = ("hr", "recall", "ndcg", "mrr", "precision")
 
 
@@ -51,6 +53,44 @@ def per_user(hits: Tensor, relevant: Tensor, ks: Iterable[int], names: Iterable[
             else:
                 value = top.sum(1) / ideal[relevant.clamp(max=k) - 1]
             values[f"{name}@{k}"] = value
+    return values
+
+
+def about_lists(
+    lists: Tensor, wanted: Tensor, shares: Tensor, ks: Iterable[int], smoothing: float
+) -> dict[str, Tensor]:
+    """Compute what each user's list is about, beside what it should be about, and how much it varies.
+
+    Parameters
+    ----------
+    lists : Tensor [U, K] int64
+        Recommended items, -1 where a list is shorter.
+    wanted : Tensor [U, G]
+        p(g | s) of the user's history.
+    shares : Tensor [n_items, G]
+        p(g | x) of every item.
+    smoothing : float
+        Share of p mixed into q.
+
+    Returns
+    -------
+    dict of str to Tensor [U] float64, keyed `ckl@20`
+        ckl: KL(p || (1 - a) q + a p) in nats, q the mean of the list's items (Steck, RecSys 2018, Eq. 2-4), a the
+        smoothing; ln(1/a) of an empty list, and 0 of a history that is about nothing, which asks for nothing. ild: mean
+        over pairs of the list's items of 1 - |A and B| / |A or B|, A and B their attributes (DACSR, Eq. 26); two items
+        without any are alike; 0 of a list with fewer than two items.
+    """
+    shares, wanted, real = shares.double(), wanted.double(), lists >= 0
+    values = {f"ckl@{k}": kl(wanted, mean_share(lists[:, :k], real[:, :k], shares), smoothing) for k in ks}
+    has = (shares[torch.where(real, lists, 0)] > 0).float()  # [U, K, G]
+    both = has @ has.mT
+    sizes = has.sum(2)
+    either = sizes[:, :, None] + sizes[:, None] - both
+    apart = torch.where(either > 0, 1 - both.double() / either, 0) * (real[:, :, None] & real[:, None])
+    for k in ks:
+        count = real[:, :k].sum(1)
+        pairs = (count * (count - 1) / 2).clamp(min=1)
+        values[f"ild@{k}"] = apart[:, :k, :k].triu(1).sum((1, 2)) / pairs
     return values
 
 

@@ -37,12 +37,13 @@ class Wrapper(nn.Module):
         """Look up and score pairs of one of the `parts`; `users`, `positives`, `negatives` are [B] int64."""
         return pairs(self.model_of(part), users, positives, negatives, noise)._replace(part=part)
 
-    def start_from(self, weights: dict[str, Tensor]) -> None:
-        """Take over the `weights` of another method's run: its model's, which must be of the same kind and size."""
+    def start_from(self, weights: dict[str, Tensor], part: str = "") -> None:
+        """Take over the `weights` of another method's run: its model's, which must be of the same kind and size as this
+        model, or as a `part` of it."""
         of_model = {
             name.removeprefix("model."): tensor for name, tensor in weights.items() if name.startswith("model.")
         }
-        self.model.load_state_dict(of_model)
+        self.model.get_submodule(part).load_state_dict(of_model)
 
     def model_of(self, part: int) -> FactorModel:
         """The model that learns from one of the `parts`."""

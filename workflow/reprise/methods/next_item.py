@@ -30,6 +30,11 @@ class Options(Settings):
         description="every prefix a target, by one pass a user where the model is causal or by a window each; or only "
         "the targets in a user's last window, and then a step counts windows"
     )
+    long_history: Literal["exact", "strided"] = Field(
+        "exact",
+        description="of one_pass, targets beyond the first window: a window each; or windows that overlap by half, "
+        "each for the targets in its newer half, whose prefixes are then cut, at worst to half a window",
+    )
 
 
 class Targets(NamedTuple):
@@ -53,16 +58,14 @@ class Targets(NamedTuple):
     negatives: Tensor
 
 
-class Method(Wrapper):
-    """The mean over targets of the loss that the settings name, plus the model's own penalty."""
+class NextItem(Wrapper):
+    """What objectives on the next item share: the summary that the model has of each target's prefix."""
 
-    source = "Hidasi et al. (ICLR 2016), Kang and McAuley (ICDM 2018); softmax: RecBole's default"
     trainer = "sequences"
     holds_target = False  # whether the last target stands in the window itself
+    negatives = 0  # sampled items a target
 
-    def __init__(
-        self, options: Options, model: SequenceModel, interactions: Interactions, generator: torch.Generator
-    ):
+    def __init__(self, options: Settings, model: SequenceModel, interactions: Interactions):
         super().__init__(model, interactions)
         if not model.causal and options.samples != "per_prefix":
             raise RepriseError(
@@ -70,14 +73,28 @@ class Method(Wrapper):
                 expected="samples: per_prefix, as the model reads whole windows", found=options.samples,
             )
         self.options = options
+
+    def summaries(self, batch: Targets, model: SequenceModel | None = None) -> Tensor:
+        """What the model, or another, knows before each target, [T, D]."""
+        model = model or self.model
+        return model.states(batch.windows).flatten(0, 1)[batch.places] if model.causal else model.last(batch.windows)
+
+
+class Method(NextItem):
+    """The mean over targets of the loss that the settings name, plus the model's own penalty."""
+
+    source = "Hidasi et al. (ICLR 2016), Kang and McAuley (ICDM 2018); softmax: RecBole's default"
+    trainer = "sequences"
+
+    def __init__(
+        self, options: Options, model: SequenceModel, interactions: Interactions, generator: torch.Generator
+    ):
+        super().__init__(options, model, interactions)
         self.negatives = 0 if options.loss == "softmax" else options.negatives
 
     def loss(self, batch: Targets) -> Tensor:
         """The loss of a batch; returns a scalar."""
-        if self.model.causal:
-            states = self.model.states(batch.windows).flatten(0, 1)[batch.places]
-        else:
-            states = self.model.last(batch.windows)
+        states = self.summaries(batch)
         table, bias = self.model.output()
         if self.options.loss == "softmax":
             return softmax_over_items(states, table, batch.items, bias) + self.model.penalty()

@@ -7,12 +7,11 @@ import math
 import pandas as pd
 
 from reprise.evaluation.significance import holm
-from reprise.papers import claim_ids
 from reprise.reporting.answers import Answers
 from reprise.reporting.claims import Claim, parse_claims
 from reprise.reporting.comparisons import ClaimVerdict
 from reprise.reporting.judging import judge_claims
-from reprise.reporting.printed import printed_claims, restated
+from reprise.reporting.printed import claims_of, printed_claims, restated
 from reprise.reporting.results import Results
 
 COLUMNS = ["id", "reading", "kind", "verdict", "effect", "low", "high", "p", "p_adjusted", "effect_ratio", "reason"]
@@ -31,7 +30,7 @@ def judged_claims(results: Results) -> pd.DataFrame:
         )
         part["p_adjusted"] = math.nan
         for exhibit in results.paper.exhibits.values():
-            family = part["id"].isin(set(claim_ids(exhibit.claims)))
+            family = part["id"].isin(claims_of(results.paper, exhibit)["id"])
             if family.any():
                 part.loc[family, "p_adjusted"] = holm(part.loc[family, "p"].to_numpy(float), exhibit.family)
         parts.append(part)
@@ -40,7 +39,8 @@ def judged_claims(results: Results) -> pd.DataFrame:
 
 def _judged(results: Results, claims: list[Claim], reading: str) -> list[ClaimVerdict]:
     """Judge claims, in order, each by the runs that its exhibit shows: published settings or searched ones."""
-    exhibits = {claim: name for name, one in results.paper.exhibits.items() for claim in claim_ids(one.claims)}
+    paper = results.paper
+    exhibits = {claim: name for name, one in paper.exhibits.items() for claim in claims_of(paper, one)["id"]}
     views = [results.under(exhibits.get(claim.id, "")) for claim in claims]
     verdicts: dict[int, ClaimVerdict] = {}
     for tuning in dict.fromkeys(view.config.tuning for view in views):

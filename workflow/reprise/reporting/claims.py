@@ -5,7 +5,9 @@ A side of a claim names methods as the paper's tables do: `MACR_MF`, a variant (
 
 * left, `|`: at least one of them ("a MACR variant has the highest ..."); left, `;` or `,`: every one;
 * right: every one of them (ties in the print for the best of the others);
-* as many left as right: one to one.
+* as many left as right: one to one; "over most of" a range: more than half of these pairs.
+
+Sides `SASRec on ML-1M` compare one method on two data sets, by the means of their seeds.
 
 A claim on groups (column `group`) compares means over groups of items or users: `items>500` on both sides, or all that
 several names joined by `;` say. A side `MACR_MF - MF in items>500` is a gain there, `other groups` the gain everywhere
@@ -45,9 +47,9 @@ SLIGHTLY = 0.05
 class Claim:
     """One row of `claims.csv`.
 
-    `form` is `methods`, `gains`, `sweep`, `slopes`, `groups`, `group_gains`, `trend`, or `unsupported` with a `reason`.
-    `lhs` and `rhs` are method labels; in `gains` each is (method, reference, data set), in `sweep` lhs is (method,
-    parameter).
+    `form` is `methods`, `across`, `gains`, `sweep`, `slopes`, `groups`, `group_gains`, `trend`, or `unsupported` with a
+    `reason`. `lhs` and `rhs` are method labels; in `across` each is (method, data set), in `gains` (method, reference,
+    data set, "" for that of the claim), in `sweep` lhs is (method, parameter), or several of these one after the other.
     `increasing`, `low` and `high` bound a sweep. `factor` multiplies the right side before it is compared.
     `quantifier` (`some`, `most`) says how many rows of its `family` must hold; empty means this one. `decimals` are
     those of `value`, as a fraction.
@@ -65,6 +67,7 @@ class Claim:
     ks: tuple[int, ...]
     groups: tuple[str, ...] = ()
     alternatives: bool = False
+    majority: bool = False
     increasing: bool = True
     low: float = float("-inf")
     high: float = float("inf")
@@ -123,19 +126,23 @@ def _sides(row: Mapping[str, str]) -> dict | None:
     """Read both sides; None if no form fits."""
     lhs, rhs = row["lhs"], row["rhs"]
     if row["kind"] == "monotone":
-        sweep = re.fullmatch(rf"({METHOD})\[(\w+)\]", lhs)
+        sweeps = [re.fullmatch(rf"({METHOD})\[(\w+)\]", side) for side in _split(lhs)]
         bounds = _bounds(rhs)
-        return {"form": "sweep", "lhs": sweep.groups(), "rhs": (), **bounds} if sweep and bounds else None
-    for form, pattern in (("gains", rf"gain\(({METHOD})/({METHOD})\)@(\S+)"),
+        if not sweeps or not all(sweeps) or not bounds:
+            return None
+        return {"form": "sweep", "lhs": tuple(name for sweep in sweeps for name in sweep.groups()), "rhs": (), **bounds}
+    for form, pattern in (("across", rf"({METHOD}) on (\S+)"),
+                          ("gains", rf"gain\(({METHOD})/({METHOD})\)(?:@(\S+))?"),
                           ("slopes", rf"slope after optimum of ({METHOD})\[(\w+)\]")):
         left, right = re.fullmatch(pattern, lhs), re.fullmatch(pattern, rhs)
         if left and right:
-            return {"form": form, "lhs": left.groups(), "rhs": right.groups()}
+            return {"form": form, "lhs": left.groups(""), "rhs": right.groups("")}
     left, right = _split(lhs), (rhs,) if rhs in (OTHERS, COLUMN) else _split(rhs)
     names = [name for name in left + right if name not in (OTHERS, COLUMN)]
     if not left or not right or not all(re.fullmatch(METHOD, name) for name in names):
         return None
-    return {"form": "methods", "lhs": _family_of_methods(row["text"]) or left, "rhs": right, "alternatives": "|" in lhs}
+    return {"form": "methods", "lhs": _family_of_methods(row["text"]) or left, "rhs": right, "alternatives": "|" in lhs,
+            "majority": "over most of" in row["text"]}
 
 
 def _grouped_sides(row: Mapping[str, str]) -> dict | None:

@@ -22,7 +22,7 @@ HOLDS, CONTRADICTED, UNDECIDED, NOT_RUN = "holds", "contradicted", "undecided", 
 ALPHA = 0.05
 
 # Metrics of which less is better: calibration divergence, seconds.
-LOWER_IS_BETTER = frozenset({"ckl", "response_time"})
+LOWER_IS_BETTER = frozenset({"ckl", "response_time", "response_ratio"})
 
 
 @dataclass(frozen=True)

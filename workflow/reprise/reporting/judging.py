@@ -13,6 +13,7 @@ from reprise.reporting.claims import ALL, COLUMN, OTHERS, Claim
 from reprise.reporting.comparisons import (
     CONTRADICTED,
     HOLDS,
+    LOWER_IS_BETTER,
     NOT_RUN,
     UNDECIDED,
     ClaimVerdict,
@@ -58,8 +59,9 @@ def judge_claim(claim: Claim, lookup: Lookup) -> ClaimVerdict:
         return ClaimVerdict(NOT_RUN, reason="no data set or no cut-off to judge it on")
     if ALL in claim.datasets and claim.kind == "relative_improvement":
         return _every([_attempt(_average, claim, lookup, datasets, metric, k) for metric in claim.metrics for k in ks])
-    judge = {"methods": _methods, "gains": _gains, "sweep": _sweep, "slopes": _slopes,
+    judge = {"methods": _methods, "across": _across, "gains": _gains, "sweep": _sweep, "slopes": _slopes,
              "groups": _groups, "group_gains": _group_gains, "trend": _trend}[claim.form]
+    datasets = datasets[:1] if claim.form == "across" else datasets  # its sides name both
     return _every([_attempt(judge, claim, lookup, dataset, metric, k)
                    for dataset in datasets for metric in claim.metrics for k in ks])
 
@@ -86,7 +88,7 @@ def _methods(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) ->
         if len(pairs) > 1:
             parts = [replace(part, reason=f"{left} against {right}" + (f": {part.reason}" if part.reason else ""))
                      for part, (left, right) in zip(parts, pairs, strict=True)]
-        return _every(parts)
+        return _most(parts) if claim.majority else _every(parts)
 
     if len(claim.lhs) == len(claim.rhs) > 1:
         return every(zip(claim.lhs, claim.rhs, strict=True))
@@ -130,20 +132,35 @@ def _average(claim: Claim, lookup: Lookup, datasets: tuple[str, ...], metric: st
     return judge_gain(average_gain(gains), claim.value, claim.decimals)
 
 
-def _gains(claim: Claim, lookup: Lookup, _: str, metric: str, k: int) -> ClaimVerdict:
-    """Compare two relative gains, each on the data set that its side names."""
-    sides = [[Cell(place.lower(), name, metric, k, claim.backbone) for name in names]
+def _across(claim: Claim, lookup: Lookup, _: str, metric: str, k: int) -> ClaimVerdict:
+    """Compare one method's mean on one data set with a method's on another, whose users are others."""
+    a, b = (lookup.users(Cell(place.lower(), method, metric, k, claim.backbone)).mean().to_numpy(float)
+            for method, place in (claim.lhs, claim.rhs))
+    return compare_seeds(a, b, _larger(claim, metric), with_p=not lookup.selects_on_test)
+
+
+def _larger(claim: Claim, metric: str) -> bool:
+    """Whether the claim wants the left side's number to be the larger one."""
+    return (claim.kind != "worse_than") != (metric in LOWER_IS_BETTER)
+
+
+def _gains(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> ClaimVerdict:
+    """Compare two relative gains, each on the data set that its side names, if it names one."""
+    sides = [[Cell(place.lower() or dataset, name, metric, k, claim.backbone) for name in names]
              for *names, place in (claim.lhs, claim.rhs)]
     printed = [[lookup.printed(cell) for cell in side] for side in sides]
     known = all(left is not None and right for left, right in printed)
-    diff = printed[0][0] / printed[0][1] - printed[1][0] / printed[1][1] if known else None
+    sign = -1 if metric in LOWER_IS_BETTER else 1
+    diff = sign * (printed[0][0] / printed[0][1] - printed[1][0] / printed[1][1]) if known else None
     return compare_gains(*(relative_gain(lookup, *side) for side in sides), claim.kind != "worse_than", diff)
 
 
 def _sweep(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> ClaimVerdict:
-    method, parameter = claim.lhs
-    curve = lookup.curve(Cell(dataset, method, metric, k, claim.backbone), parameter)
-    return judge_sweep(curve, claim.increasing, claim.low, claim.high)
+    sweeps = list(zip(claim.lhs[::2], claim.lhs[1::2], strict=True))
+    curves = [lookup.curve(Cell(dataset, method, metric, k, claim.backbone), name) for method, name in sweeps]
+    parts = [judge_sweep(curve, claim.increasing, claim.low, claim.high) for curve in curves]
+    names = [method for method, _ in sweeps]
+    return parts[0] if len(parts) == 1 else _every([*map(_named, names, parts)])
 
 
 def _slopes(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> ClaimVerdict:
@@ -162,7 +179,7 @@ def _groups(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> 
 
     sides = [(left, right) for left in claim.lhs for right in claim.rhs]
     return _every([_named(f"{left} against {right}, {group}", compare_seeds(
-                       group_of(means(left), group), group_of(means(right), group), claim.kind != "worse_than",
+                       group_of(means(left), group), group_of(means(right), group), _larger(claim, metric),
                        with_p=not lookup.selects_on_test))
                    for left, right in sides for group in claim.groups])
 
@@ -176,7 +193,7 @@ def _group_gains(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int
     (here,) = claim.groups
     return _every([_named(f"{here} against {there}", compare_seeds(
                        group_of(a, here) - group_of(a, there), group_of(b, here) - group_of(b, there),
-                       claim.kind != "worse_than", with_p=not lookup.selects_on_test))
+                       _larger(claim, metric), with_p=not lookup.selects_on_test))
                    for there in a.index if there != here])
 
 
@@ -216,6 +233,19 @@ def _every(parts: Sequence[ClaimVerdict]) -> ClaimVerdict:
         worst = max((other.p for other in parts if not math.isnan(other.p)), default=math.nan)
         return replace(part, p=worst, reason=f"weakest of {len(parts)}" + (f": {part.reason}" if part.reason else ""))
     return replace(part, reason=f"{len(chosen)} of {len(parts)} {word}: {part.reason}".removesuffix(": "))
+
+
+def _most(parts: Sequence[ClaimVerdict]) -> ClaimVerdict:
+    """Join comparisons of which more than half must hold; the weakest of those that do speaks for them."""
+    words = [part.verdict for part in parts]
+    if 2 * words.count(HOLDS) > len(parts):
+        word = HOLDS
+    elif 2 * words.count(CONTRADICTED) >= len(parts):
+        word = CONTRADICTED
+    else:
+        word = NOT_RUN if NOT_RUN in words else UNDECIDED
+    part = (min if word == HOLDS else max)((one for one in parts if one.verdict == word), key=_clarity)
+    return replace(part, reason=f"{words.count(word)} of {len(parts)} {word}: {part.reason}".removesuffix(": "))
 
 
 def _some(parts: Sequence[ClaimVerdict]) -> ClaimVerdict:

@@ -90,16 +90,18 @@ def significance_of(paper: Paper, config: Config) -> pd.DataFrame:
 def _pairs(name: str, results: Results) -> Iterator[tuple]:
     """The pairs of an exhibit that have runs on both sides, a claim's left side first."""
     exhibit, results = results.paper.exhibits[name], results.under(name)
-    if exhibit.groups:  # means over groups: no user has one
+    if exhibit.groups or exhibit.kind == "times":  # no user has a mean over groups, or a response time
         return
     named = _claimed(results, exhibit) | _stood_in(results, exhibit)
+    sweep = exhibit.kind == "figure" and any("[" in label for label in exhibit.methods)  # its points are not rivals
     for dataset in datasets_of(results.paper, exhibit, results.config):
         for reading in results.paper.readings:
             ran = [method for method in (*exhibit.methods, *exhibit.floor) if results.seeds(dataset, reading, method)]
             for a, b in itertools.combinations(ran, 2):
                 for metric, k in itertools.product(exhibit.metrics, exhibit.ks):
                     turned = (dataset, metric, k, b, a) in named
-                    yield (name, dataset, reading, metric, k, *((b, a) if turned else (a, b)))
+                    if turned or not sweep or (dataset, metric, k, a, b) in named:
+                        yield (name, dataset, reading, metric, k, *((b, a) if turned else (a, b)))
 
 
 def _claimed(results: Results, exhibit: Exhibit) -> set[tuple]:

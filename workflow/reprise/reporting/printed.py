@@ -87,4 +87,6 @@ def restated(paper: Paper, claims: pd.DataFrame) -> pd.DataFrame:
 def claims_of(paper: Paper, exhibit: Exhibit) -> pd.DataFrame:
     """The claims that one table or figure answers."""
     claims = printed_claims(paper)
-    return claims[claims["id"].isin(set(claim_ids(exhibit.claims)))]
+    named = set(claim_ids(exhibit.claims))
+    families = tuple(one.removesuffix("*") for one in named if one.endswith("*"))
+    return claims[claims["id"].isin(named) | claims["id"].str.startswith(families)]

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from reprise.papers import Exhibit, Paper
+from reprise.papers import Exhibit, Paper, resolve
+from reprise.reporting.comparisons import LOWER_IS_BETTER
 from reprise.reporting.printed import printed_numbers
 from reprise.reporting.results import Results, cells, under_labels
 from reprise.reporting.wording import (
@@ -19,6 +20,7 @@ from reprise.reporting.wording import (
     ours_decimals,
     searched_text,
     seeds_text,
+    shortcuts_text,
 )
 from reprise.selection import datasets_of
 
@@ -37,6 +39,7 @@ COLUMNS = [
     "mark",
     "origin",
     "data",
+    "remark",
     "reason",
 ]
 LEVEL = 0.05
@@ -96,10 +99,12 @@ def table_frame(name: str, results: Results, frame: pd.DataFrame, significance: 
     table = table.merge(ours[[*keys, *measured]], how="left", on=keys)
     table = table.merge(_marks(paper, name, significance), how="left", on=keys)
     table["backbone"] = table["method"].map(lambda label: paper.method(label).backbone if label else "")
+    height = table["mean"].where(~table["metric"].isin(LOWER_IS_BETTER), -table["mean"])
+    columns = [table[key] for key in ("dataset", "metric", "k", "reading")]
     table["best"] = (
         table["mean"].notna()
         & (table["method"] != "")
-        & (table["mean"] == table.groupby(["dataset", "metric", "k", "reading"], dropna=False)["mean"].transform("max"))
+        & (height == height.groupby(columns, dropna=False).transform("max"))
     )
     table["reason"] = [
         results.reason(dataset, reading, method) if missing(mean) else ""
@@ -107,9 +112,20 @@ def table_frame(name: str, results: Results, frame: pd.DataFrame, significance: 
             table["dataset"], table["reading"], table["method"], table["mean"], strict=True
         )
     ]
+    table["remark"] = [
+        "" if missing(mean) or not label else remark(results, dataset, reading, label)
+        for dataset, reading, label, mean in zip(
+            table["dataset"], table["reading"], table["method"], table["mean"], strict=True
+        )
+    ]
     for column in ("variant", "mark", "origin", "data"):
         table[column] = table[column].fillna("") if column in table else ""
     return table[[*COLUMNS, "decimals"]].assign(searched=searched_text(table, results.config.trials))
+
+
+def remark(results: Results, dataset: str, reading: str, label: str) -> str:
+    """What is to be said of a cell's runs: their shortcuts, of the row that a re-ranker orders anew, too."""
+    return shortcuts_text(resolve(results.paper, dataset, reading, label))
 
 
 def _grid(results: Results, exhibit: Exhibit) -> list[tuple]:
@@ -121,7 +137,7 @@ def _grid(results: Results, exhibit: Exhibit) -> list[tuple]:
         for dataset in (*exhibit.datasets, *stand_ins)
         for method in ((*exhibit.methods, *exhibit.floor) if not statistics else ("",))
         for metric in exhibit.metrics
-        for k in (exhibit.ks if not statistics else (pd.NA,))
+        for k in (exhibit.ks if exhibit.kind == "metrics" else (pd.NA,))
         for reading in (results.paper.readings if not statistics else ("",))
     ]
 
@@ -132,7 +148,9 @@ def _marks(paper: Paper, name: str, significance: pd.DataFrame) -> pd.DataFrame:
     rows = significance[significance["exhibit"] == name].rename(columns={"lhs": "method"})
     reference = {label: paper.reference.get(paper.method(label).backbone) for label in rows["method"].unique()}
     rows = rows[(rows["method"].map(reference) == rows["rhs"]) & (rows["p_adjusted"] < LEVEL)]
-    mark = np.select([rows["low"] > 0, rows["high"] < 0], [BETTER, WORSE], "")
+    above, below = rows["low"] > 0, rows["high"] < 0
+    lower = rows["metric"].isin(LOWER_IS_BETTER)
+    mark = np.select([above.where(~lower, below), below.where(~lower, above)], [BETTER, WORSE], "")
     return rows.assign(mark=mark)[[*keys, "mark"]]
 
 
@@ -157,7 +175,7 @@ def lay_out(name: str, paper: Paper, table: pd.DataFrame) -> Sheet:
         name,
         exhibit.title,
         blocks,
-        [f"not run: {reason}" if reason[:9] != "of record" else reason for reason in notes],
+        notes,
         [*filter(None, [exhibit.caption, *table["searched"].unique()]), *_remarks(table)],
     )
 
@@ -196,13 +214,15 @@ def _printed(record: dict, part: pd.DataFrame) -> Entry:
     if missing(record["printed"]):
         return Entry("–")
     rivals = part[(part["metric"] == record["metric"]) & (part["dataset"] == record["dataset"])]["printed"]
-    best = bool(record["method"]) and record["printed"] == rivals.max()
+    best = rivals.min() if record["metric"] in LOWER_IS_BETTER else rivals.max()
+    best = bool(record["method"]) and record["printed"] == best
     return Entry(number(record["printed"], int(record["decimals"])), bold=best)
 
 
 def _ours(record: dict, note: Callable[[str], int]) -> Entry:
     if missing(record["mean"]):
-        return Entry("not run", note=note(record["reason"]))
+        return Entry("not run", note=note(f"not run: {record['reason']}"))
+    said = "; ".join(filter(None, (record["origin"], record["remark"])))
     decimals = 4 if missing(record["decimals"]) else ours_decimals(int(record["decimals"]))
     if missing(record["decimals"]) and not record["method"]:
         decimals = 0 if float(record["mean"]).is_integer() else 6
@@ -210,7 +230,7 @@ def _ours(record: dict, note: Callable[[str], int]) -> Entry:
         mean_sd(record["mean"], record["sd"], decimals),
         bool(record["best"]),
         record["mark"],
-        note(record["origin"]) if record["origin"] else None,
+        note(said) if said else None,
     )
 
 

@@ -20,6 +20,7 @@ from reprise.errors import RepriseError
 from reprise.files import read_json, write_json
 from reprise.papers import Run, preset_name, spec_code
 from reprise.training.devices import leased
+from reprise.training.options import Profile
 from reprise.training.store import cell_fingerprint, finished, link, locked
 from reprise.tuning import spec_of
 
@@ -55,11 +56,14 @@ class Execution:
         logger.info("%s: training (%s)", self.label, self.fingerprint)
         train(self.entry, self.data, self.spec, self.run.seed, self.device, self.label, origin=self._origin())
 
-    def _origin(self) -> dict[str, Path]:
-        """By phase, the weights that this run starts from; empty if it starts afresh."""
-        start = self.spec.get("starts_from")
-        if start is None:
-            return {}
+    def _origin(self) -> dict[str, dict[str, Path]]:
+        """By phase and part of the model, the weights that this run starts from; empty if it starts afresh."""
+        starts = self.spec.get("starts_from", {})
+        found = {part: self._left_by(start) for part, start in starts.items()}
+        return {phase: {part: lists[phase] for part, lists in found.items()} for phase in ("search", "refit")}
+
+    def _left_by(self, start: dict[str, str]) -> dict[str, Path]:
+        """By phase, the weights that the run of another method left."""
         cell = cell_fingerprint(start["code"], self.data.content, self.device, self.config.threads)
         entry = Path(self.config.resources, "store", f"{cell}-s{self.run.seed}")
         if not finished(entry):
@@ -101,7 +105,8 @@ class Execution:
         method.load_state_dict({name: tensor.to(self.device) for name, tensor in weights.items()})
         return method
 
-    def _ranking(self, split: str) -> Any:
+    def ranking(self, split: str) -> Any:
+        """Who is ranked for in a split, and what they did before."""
         from reprise.training.run import ranking_of
 
         return ranking_of(self.data, split, self.device, self.spec["training"]["mask"])
@@ -114,7 +119,7 @@ class Execution:
         for folder, split in self._lists():
             if (folder / "topk.parquet").exists():
                 continue
-            ranking = self._ranking(split)
+            ranking = self.ranking(split)
             setting, k = self._selected()["setting"], max(self.spec["training"]["ks"])
             recommend(folder, self.trained(folder, split), ranking, setting, k)
 
@@ -128,7 +133,9 @@ class Execution:
                 raise RepriseError(
                     str(folder), expected="topk.parquet", found="none", fix="run the stage recommend first"
                 )
-            evaluate(folder, self.data, self._ranking(split), tuple(self.spec["training"]["ks"]))
+            profile = self.spec["training"]["profile"]
+            evaluate(folder, self.data, self.ranking(split), tuple(self.spec["training"]["ks"]),
+                     Profile(**profile) if profile else None)
 
     def finish(self, finishing_s: float) -> None:
         """Write what the run was and what it cost; `run.json` comes last and says that all else is complete."""

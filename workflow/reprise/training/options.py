@@ -7,6 +7,17 @@ from typing import Literal
 from reprise.settings import Field, Settings
 
 
+class Profile(Settings):
+    """What an item, a history or a list is said to be about: p(g | s), and its divergence from a list's q(g)."""
+
+    feature: str = Field(description="the items' feature whose values g are, such as `attributes`")
+    part: Literal["history", "train"] = Field(
+        "history", description="what a history is: all before the held-out part, or the training part of it"
+    )
+    window: int | None = Field(None, ge=1, description="how many items of a history count, the last; null: all")
+    smoothing: float = Field(0.01, gt=0, lt=1, description="share of p mixed into q, so that q(g) > 0 where p(g) > 0")
+
+
 class Training(Settings):
     """How a run is trained, and on what its epoch and inference setting are chosen."""
 
@@ -32,3 +43,4 @@ class Training(Settings):
     mask: Literal["history", "none", "zero"] = Field(
         "history", description="a user's own history when ranking: not offered, offered, or its scores set to 0"
     )
+    profile: Profile | None = Field(None, description="what ckl and ild of a list are about; null: neither is measured")

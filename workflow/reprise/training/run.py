@@ -58,7 +58,7 @@ class Job:
         device: torch.device | str,
         label: str,
         checkpoint_every: float = CHECKPOINT_EVERY,
-        origin: Mapping[str, Path] | None = None,
+        origin: Mapping[str, Mapping[str, Path]] | None = None,
     ):
         self.origin = origin or {}
         self.folder, self.data, self.spec, self.seed, self.device, self.label = folder, data, spec, seed, device, label
@@ -76,9 +76,9 @@ class Job:
         """Make the method, and its trainer if it learns anything, for one phase on one part of the data."""
         interactions = self.data.interactions(part, self.device)
         method = build(self.spec, interactions, self.seed, phase)
-        if phase in self.origin:
-            weights, _ = checkpoint.load(self.origin[phase])
-            method.start_from({name: tensor.to(self.device) for name, tensor in weights.items()})
+        for part, path in self.origin.get(phase, {}).items():
+            weights, _ = checkpoint.load(path)
+            method.start_from({name: tensor.to(self.device) for name, tensor in weights.items()}, part)
         trainable = method.model.trainable
         return method, make_trainer(method, interactions, self.options, self.seed, phase) if trainable else None
 
@@ -265,11 +265,11 @@ def train(
     device: torch.device | str,
     label: str,
     checkpoint_every: float = CHECKPOINT_EVERY,
-    origin: Mapping[str, Path] | None = None,
+    origin: Mapping[str, Mapping[str, Path]] | None = None,
 ) -> dict[str, Any]:
     """Train one run in `folder`, from its checkpoint if there is one.
 
-    `origin` names, by phase (`search`, `refit`), the weights that it starts from, if not afresh.
+    `origin` names, by phase (`search`, `refit`) and part of the model, the weights that it starts from, if not afresh.
 
     Writes `<list>/model.safetensors` for the list that selected and for the test list, `history.csv`, `sweep.csv` (if
     the method has a setting that only inference reads) and, last, `selected.json`.

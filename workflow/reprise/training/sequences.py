@@ -12,7 +12,7 @@ from reprise.data.interactions import Interactions
 from reprise.data.unmet import Unmet
 from reprise.data.windows import cut
 from reprise.errors import RepriseError
-from reprise.methods.next_item import Method, Targets
+from reprise.methods.next_item import NextItem, Targets
 from reprise.training.build import derived_seed
 from reprise.training.checkpoint import over, under
 from reprise.training.loop import Loop, optimiser_state, restore_optimiser
@@ -37,13 +37,16 @@ class Samples:
     counts: np.ndarray
 
     @classmethod
-    def of(cls, degrees: np.ndarray, window: int, kind: str) -> Samples:
+    def of(cls, degrees: np.ndarray, window: int, kind: str, strided: bool = False) -> Samples:
         """Cut histories of `degrees` [n_users] items into samples.
 
         Target t = 1, 2, ... of a user (item t, counted from 0) has the last min(t, window) items before it as prefix.
         `per_prefix` gives each its own sample. `one_pass` takes targets 1..window by one pass over the user's first
         items: positions count from the window's start, so for these the prefixes are the same. Every later target's
         window starts elsewhere and stays a sample of its own. `last_window` takes the targets in one window, the last.
+
+        `strided` lets the later targets share windows too, each window its newest floor(window / 2) targets: a later
+        target's prefix is then cut to between half a window and a whole one.
         """
         prefixes = np.maximum(degrees - 1, 0)  # how many targets a user has
         users = np.arange(len(degrees))
@@ -55,12 +58,23 @@ class Samples:
             kept = first > 0
             beyond = np.maximum(prefixes - window, 0)
             whole = users[kept], first[kept], first[kept]
+            if strided:
+                return cls(*map(np.concatenate, zip(whole, _strides(users, beyond, window), strict=True)))
             ends = window + _counted(beyond)
         else:
             whole, beyond = (users[:0],) * 3, prefixes
             ends = _counted(beyond)
         single = np.repeat(users, beyond), ends, np.ones(len(ends), dtype=np.int64)
         return cls(*(np.concatenate(pair) for pair in zip(whole, single, strict=True)))
+
+
+def _strides(users: np.ndarray, beyond: np.ndarray, window: int) -> tuple[np.ndarray, ...]:
+    """Windows each with the next half a window of a user's targets `beyond` the first, as `Samples` has them."""
+    half = max(1, window // 2)
+    windows = -(-beyond // half)
+    done = half * _counted(windows)
+    ends = np.minimum(done, np.repeat(beyond, windows))
+    return np.repeat(users, windows), window + ends, ends - (done - half)
 
 
 def _counted(counts: np.ndarray) -> np.ndarray:
@@ -97,7 +111,7 @@ class Trainer(Loop):
     the generators, PyTorch's global ones included, from which dropout is drawn, are seeded by the step's number.
     """
 
-    def __init__(self, method: Method, interactions: Interactions, options: Training, seed: int, phase: str):
+    def __init__(self, method: NextItem, interactions: Interactions, options: Training, seed: int, phase: str):
         kind = method.options.samples
         if options.l2:
             raise RepriseError("training.l2", expected="0: sequence models have penalties of their own",
@@ -105,7 +119,8 @@ class Trainer(Loop):
         device = interactions.items.device
         self.options, self.data, self.seed = options, interactions, seed
         self.window = method.model.window
-        self.samples = Samples.of(interactions.degrees.cpu().numpy(), self.window, kind)
+        strided = kind == "one_pass" and method.options.long_history == "strided"
+        self.samples = Samples.of(interactions.degrees.cpu().numpy(), self.window, kind, strided)
         if not len(self.samples.users):
             raise RepriseError("training data", expected="a user with two items or more", found="none")
         self.sizes = np.ones_like(self.samples.counts) if kind == "last_window" else self.samples.counts

@@ -1,0 +1,85 @@
+"""Neural factorisation machine: the pooled pairs of features go through a hidden layer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from torch import Tensor, nn
+
+from reprise.data.interactions import Interactions
+from reprise.models.factorisation import FactorisationMachine, Side, norm, scale_and_shift
+from reprise.settings import Field, Settings
+
+CELLS = {"cpu": 1 << 21, "cuda": 1 << 27}  # hidden units held at a time in ranking; bounds memory
+
+
+class Options(Settings):
+    """Settings of the neural factorisation machine."""
+
+    dim: int = Field(ge=1, description="D, length of a row")
+    hidden: int = Field(ge=1, description="H, units of the hidden layer")
+    dropout: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        description="of the pooled pairs, and of the hidden layer"
+    )
+    batch_norm: bool = Field(description="of both, before dropout and ReLU")
+    groups: bool = Field(True, description="whether the item's groups are features; false: Unawareness")
+    decimals: int | None = Field(None, ge=1, description="to which the shares of groups are rounded; null: not at all")
+    shared_codes: tuple[str, ...] = Field(
+        (), description="columns of users whose equal codes are one feature, as where features have no prefix"
+    )
+
+
+class Model(FactorisationMachine):
+    """y(u, i) = p . drop(ReLU(BN(W drop(BN(pool)) + c))) + sum_f x_f w_f + b, pool as in `models.fm`; one layer."""
+
+    source = "He, Chua: Neural Factorization Machines (SIGIR 2017), Eq. 4 to 7, as WenjieWWJ/DecRS has it"
+
+    def __init__(self, options: Options, interactions: Interactions, generator: torch.Generator):
+        super().__init__(
+            interactions, options.dim, options.groups, options.decimals, options.shared_codes, generator
+        )
+        self.normalised = norm(options.dim, options.batch_norm)
+        self.hidden_normalised = norm(options.hidden, options.batch_norm)
+        # A batch norm takes away whatever constant comes before it, and adds one of its own.
+        self.layer = nn.Linear(options.dim, options.hidden, bias=not options.batch_norm)
+        self.prediction = nn.Linear(options.hidden, 1, bias=False)
+        for linear in (self.layer, self.prediction):
+            nn.init.xavier_normal_(linear.weight, generator=generator)
+        if not options.batch_norm:
+            nn.init.uniform_(self.layer.bias, -(options.dim**-0.5), options.dim**-0.5, generator=generator)
+        self.dropouts = nn.ModuleList(map(nn.Dropout, options.dropout))
+        self.to(interactions.items.device)
+
+    def head(self, pooled: Tensor) -> Tensor:
+        """The pooled pairs [B, D] through the hidden layer; [B]."""
+        first, second = self.dropouts
+        hidden = self.hidden_normalised(self.layer(first(self.normalised(pooled))))
+        return self.prediction(second(hidden.relu())).squeeze(1)
+
+    def against_all(self, user: Side) -> Tensor:
+        """[B, n_items], some users at a time.
+
+        Up to ReLU everything is linear in the pooled pairs, of which only s t needs both sides (see `models.fm`): the
+        hidden layer of a user and all items is one product of a matrix [H, D] of that user's with the items' totals.
+        """
+        item, parts = self.items(), []
+        layer, shift = self._folded()
+        of_item = (item.pool() @ layer.T).T  # [H, n_items]
+        of_user = user.pool() @ layer.T + shift  # [B, H]
+        prediction = self.prediction.weight.squeeze(0)
+        chunk = max(1, CELLS[of_item.device.type] // of_item.numel())
+        for total, own in zip(user.total.split(chunk), of_user.split(chunk), strict=True):
+            both = (total[:, None] * layer).flatten(0, 1) @ item.total.T  # [b H, n_items]
+            hidden = both.view(len(total), *of_item.shape).add_(of_item).add_(own[:, :, None]).relu_()
+            parts.append(prediction @ hidden)
+        return torch.cat(parts).add_(item.linear).add_((user.linear + self.bias)[:, None])
+
+    def _folded(self) -> tuple[Tensor, Tensor]:
+        """The hidden layer with both batch norms folded in, from pooled pairs to before ReLU: [H, D] and [H]."""
+        scale, shift = scale_and_shift(self.normalised, self.layer.weight[0])
+        hidden_scale, hidden_shift = scale_and_shift(self.hidden_normalised, self.layer.weight[:, 0])
+        constant = self.layer.weight @ shift
+        if self.layer.bias is not None:
+            constant = constant + self.layer.bias
+        return hidden_scale[:, None] * self.layer.weight * scale, hidden_scale * constant + hidden_shift
