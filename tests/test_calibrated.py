@@ -285,6 +285,19 @@ def test_the_joined_table_is_made_once_for_the_same_weights(data, monkeypatch):
     assert torch.equal(before[0], before[2]) and not torch.equal(before[0], after)
 
 
+def test_each_encoder_starts_from_a_run_of_its_own(data):
+    method = made(data, "decoupled_next_item", seed=1)
+    others = {part: build(spec("calibrated_next_item"), data, seed, "search")
+              for seed, part in ((2, "accuracy"), (3, "calibration"))}
+    before = {name: tensor.clone() for name, tensor in method.state_dict().items()}
+    for part, other in others.items():
+        method.start_from(other.state_dict(), part)
+    for name, tensor in method.state_dict().items():
+        part, _, inner = name.removeprefix("model.").partition(".")
+        wanted = others[part].state_dict()[f"model.{inner}"] if part in others else before[name]
+        assert torch.equal(tensor, wanted), name
+
+
 # Long histories
 
 

@@ -189,7 +189,7 @@ def test_data_without_groups_are_refused_unless_none_are_read():
 @pytest.mark.parametrize("on", ["both", "positive"])
 def test_ips_weighs_by_clipped_inverse_shares(norm, weights, on):
     data = Interactions.of(np.array([[0, 0], [1, 0], [1, 1], [1, 2], [3, 1], [3, 4]]), 4, 5)
-    built = made(data=data, groups=False, method={"name": "user_ips", "clip": 2.5, "norm": norm, "on": on})
+    built = made(data=data, groups=False, method={"name": "user_ips", "clip": 2.5, "norm": norm, "weighed": on})
     assert built.weights.tolist() == pytest.approx(weights)
     batch = Rows(torch.tensor([0, 1, 3, 1]), torch.tensor([0, 3, 4, 1]), torch.tensor([1.0, 0, 1, 0]))
     scores = built.scores(torch.arange(4)).double()[batch.users, batch.items]

@@ -1,11 +1,8 @@
 """Means over the most one-sided histories, against counting by hand."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
-from reprise.data.features import Lists
 from reprise.data.interactions import Interactions
 from reprise.evaluation import imbalance
 from reprise.evaluation.imbalance import most_one_sided, one_sided_shares
@@ -14,19 +11,21 @@ from reprise.evaluation.imbalance import most_one_sided, one_sided_shares
 HISTORIES = [[0, 0, 0, 1], [2, 2, 1], [0, 0, 0], [1, 0], [2, 3, 2, 2, 2], [1, 1, 1, 1, 0]]
 
 
+SHARES = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0.5, 0]])
+
+
 @pytest.fixture
 def history():
     pairs = np.array([(user, item) for user, items in enumerate(HISTORIES) for item in items])
-    laid = Interactions.of(pairs, len(HISTORIES), 4, ordered=True)
-    return replace(laid, features={"attributes": Lists.of(np.array([0, 1, 2, 0, 1]), np.array([1, 1, 1, 2]))})
+    return Interactions.of(pairs, len(HISTORIES), 4, ordered=True)
 
 
 def test_shares_by_rank(history, monkeypatch):
     monkeypatch.setattr(imbalance, "FEWEST_USERS", 2)
     lists = torch.tensor([[0, 1], [0, 1], [0, 1], [0, 1], [1, 3], [1, -1]])
-    rows = one_sided_shares(history, torch.arange(6), lists, None, [1, 2, 3])
+    rows = one_sided_shares(history, SHARES, torch.arange(6), lists, None, [1, 2, 3])
     # Largest shares: 3/4, 2/3, 1 (one thing alone: out), 1/2, 4/5, 4/5. The two of 4/5: user 4 has (1/10, 1/10, 8/10)
-    # and user 5 (1/5, 4/5, 0). Their lists are (1/4, 3/4, 0) and (0, 1, 0); user 4's ranks are 2, 0, 1; user 5's 1, 0, 2.
+    # and user 5 (1/5, 4/5, 0). Their lists are (1/4, 3/4, 0) and (0, 1, 0), their ranks 2, 0, 1 and 1, 0, 2.
     expected = {("history_share", 1): 4 / 5, ("history_share", 2): (1 / 10 + 1 / 5) / 2, ("history_share", 3): 1 / 20,
                 ("list_share", 1): (0 + 1) / 2, ("list_share", 2): (1 / 4 + 0) / 2, ("list_share", 3): (3 / 4 + 0) / 2}
     assert {(metric, int(group[-1])): value for metric, _, group, value in rows} == pytest.approx(expected)
@@ -35,7 +34,7 @@ def test_shares_by_rank(history, monkeypatch):
 
 def test_the_window_cuts_the_history(history, monkeypatch):
     monkeypatch.setattr(imbalance, "FEWEST_USERS", 1)
-    rows = one_sided_shares(history, torch.tensor([0]), torch.tensor([[0]]), 2, [1])
+    rows = one_sided_shares(history, SHARES, torch.tensor([0]), torch.tensor([[0]]), 2, [1])
     assert rows[0] == ("history_share", 1, "attribute1", 0.5)  # its last two items are 0 and 1
 
 

@@ -91,6 +91,45 @@ def test_slightly_allows_five_per_cent():
     assert verdict(claim(**slightly), {("A", "hr"): 0.58, ("B", "hr"): 0.5}).verdict == "contradicted"
 
 
+def test_about_the_same_is_within_five_per_cent():
+    same = claim("relative_improvement", value="about 0 (marginal)")
+    assert verdict(same, {("A", "hr"): 0.51, ("B", "hr"): 0.5}).verdict == "holds"
+    assert verdict(same, {("A", "hr"): 0.54, ("B", "hr"): 0.5}).verdict == "contradicted"
+    assert verdict(same, {("A", "hr"): 0.525, ("B", "hr"): 0.5}).verdict == "undecided"
+
+
+class Drifting(Known):
+    """A's gain over B in each group of users; `Known` makes the seeds."""
+
+    def users(self, cell):
+        gain = self.grouped[cell.group] if cell.method == "A" else 0
+        return super().users(cell._replace(method="B")) + 0.1 * gain
+
+
+def test_claims_on_drifting_users_must_hold_in_every_group():
+    truth = {("d", "B", "hr"): 0.1}
+
+    def found(kind, *gains, **others):
+        groups = dict(zip(("eta>0", "eta>1", "eta>2"), gains, strict=True))
+        return judge_claim(claim(kind, group="eta>0,1,2", **others), Drifting(truth, grouped=groups)).verdict
+
+    assert found("better_than", 0.5, 0.5, 0.5) == "holds"
+    assert found("better_than", 0.5, 0.5, -0.5) == "contradicted"
+    assert found("better_than", 0.5, 0.5, 0) == "undecided"
+    assert found("monotone", 0.1, 0.2, 0.4) == "holds"
+    assert found("monotone", 0.1, 0.4, 0.2) == "contradicted"
+    assert found("relative_improvement", 0.2, 0.2, 0.2, value="20%") == "holds"
+    assert found("relative_improvement", 0.2, 0.2, 0.9, value="20%") == "contradicted"
+
+
+def test_means_of_two_groups_of_one_method_are_compared_pair_by_pair():
+    names = ["majority1", "majority2", "minority1", "minority2"]
+    parsed = claim(lhs="A in majority1;A in majority2", rhs="A in minority1;A in minority2")
+    for values, said in [((5, 6, 3, 4), "holds"), ((5, 3, 3, 4), "contradicted"), ((5, 4, 3, 4), "undecided")]:
+        means = pd.DataFrame([[value - 0.1, value, value + 0.1] for value in values], index=names)
+        assert judge_claim(parsed, Known({}, grouped={"A": means})).verdict == said
+
+
 def test_not_worse_holds_for_a_tie_and_not_for_a_loss():
     not_worse = {"text": "not worse than B"}
     assert verdict(claim(**not_worse), {("A", "hr"): 0.5, ("B", "hr"): 0.5}).verdict == "holds"

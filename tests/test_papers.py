@@ -54,6 +54,10 @@ def checked(monkeypatch):
         (lambda paper: paper["grid"]["training"].update(select_on=["test"]), "no part of the protocol"),
         (lambda paper: paper["grid"]["methods"].update(nothing={"a": [1]}), "methods.nothing"),
         (lambda paper: paper["methods"]["MF"].update(grid={"methods": {"macr": {"alpha": [1]}}}), "settings of plain"),
+        (lambda paper: paper["methods"]["MF"].update(starts_from="Nobody"), "Nobody"),
+        (lambda paper: paper["methods"]["MF"].update(starts_from="MF"), "in the end start afresh"),
+        (lambda paper: (paper["methods"]["MF"].update(starts_from={"user": "LightGCN"}),
+                        paper["methods"]["LightGCN"].update(starts_from="MF")), "in the end start afresh"),
         (lambda paper: paper.update(name="other"), "name: macr"),
     ],
 )

@@ -164,3 +164,14 @@ def test_s3recs_files_become_the_same_sequences(tmp_path, key, file, repeats):
     assert lines(pairs[:, 0], pairs[:, 1]).rstrip() == (MIRROR / "s3rec" / f"{file}.txt").read_bytes().rstrip()
     attributes = json.loads((MIRROR / "s3rec" / f"{file}_item2attributes.json").read_text())
     assert data.features["attributes"].to_pylist() == [attributes[str(item + 1)] for item in range(data.n_items)]
+
+
+def test_beauty_is_a_data_set_of_dacsr_too(tmp_path):
+    config = make_config({"results": str(tmp_path / "results"), "resources": str(tmp_path), "mirror": str(MIRROR)})
+    fetch.main(argparse.Namespace(source="s3rec-beauty"), config)
+    canonicalise.main(argparse.Namespace(source="s3rec-beauty", reader="s3rec"), config)
+    contents = {}
+    for paper in ("genrec", "dacsr"):
+        stage.main(argparse.Namespace(paper=paper, dataset="beauty"), config)
+        contents[paper] = Prepared.load(tmp_path / "results" / paper / "beauty/data").content
+    assert contents["genrec"] == contents["dacsr"]

@@ -8,7 +8,7 @@ import fake_runs
 import pandas as pd
 import pytest
 from reprise.papers import load_paper
-from reprise.reporting import rendering, tables
+from reprise.reporting import rendering, tables, wording
 from reprise.reporting.pairs import COLUMNS as PAIR_COLUMNS
 from reprise.reporting.pairs import compare_pairs
 from reprise.reporting.results import empty, load_results
@@ -82,6 +82,17 @@ def test_where_less_is_better_the_smallest_is_bold_and_a_fall_is_marked_as_bette
     assert one(frame, "MACR_MF", "sound")["mark"] == "†" and one(frame, "MACR_MF", "sound", "recall")["mark"] == "*"
     printed = {name: entries[0].bold for name, entries in lay_out("table2", PAPER, frame).blocks[0].rows}
     assert [name for name, bold in printed.items() if bold] == ["Reg_MF"]  # .093, the smallest printed HR@20
+
+
+def test_a_shortcut_is_told_beside_every_number_made_with_it(monkeypatch, results, significance):
+    monkeypatch.setitem(wording.SHORTCUTS, "fusion", {"pairwise": "on fewer pairs"})
+    assert wording.shortcuts_text({"base": {"method": {"fusion": "pairwise"}}, "name": "pairwise"}) == "on fewer pairs"
+    table = table_frame("table2", results, results.frame, significance)
+    told = table[table["remark"] == "on fewer pairs"]
+    assert set(zip(told["method"], told["reading"], strict=True)) == {("MACR_MF", "sound"), ("MACR_LightGCN", "sound")}
+    sheet = lay_out("table2", PAPER, table)
+    entries = dict(sheet.blocks[0].rows)["MACR_LightGCN"]
+    assert [entry.note and sheet.notes[entry.note - 1] for entry in entries[:3]] == [None, None, "on fewer pairs"]
 
 
 def test_layout(sheet):

@@ -89,10 +89,15 @@ def test_everything_is_planned_offline_and_without_pytorch(copy):
     macr = len(load_paper("macr").methods) * 5 + 4 + 3 + 3 + 2 * 2
     # every method on three data sets and on Yelp with the history on offer, SR-GNN on that alone
     genrec = len(load_paper("genrec").methods) * 4 - 3
-    assert jobs["run"] == (macr + genrec) * 2 * 2  # 2 readings, 2 seeds
+    # the rows of `extra` on Beauty, whose source GenRec has too, but for what is not built yet, and the four runs that
+    # some of them start from
+    extra = load_paper("dacsr").tables["extra"]
+    dacsr = sum(not load_paper("dacsr").methods[name].not_run for name in (*extra.methods, *extra.floor)) + 4
+    assert jobs["run"] == (macr + genrec + dacsr) * 2 * 2  # 2 readings, 2 seeds
     assert jobs["fetch"] == jobs["canonicalise"] == 5 + 3
-    assert jobs["prepare"] == jobs["check"] == 5 + 4
-    assert (jobs["tabulate"], jobs["plot"], jobs["collect"], jobs["compare"], jobs["report"]) == (6 + 3, 7, 2, 2, 1)
+    assert jobs["prepare"] == jobs["check"] == 5 + 4 + 1
+    exhibits = jobs["tabulate"], jobs["plot"], jobs["collect"], jobs["compare"], jobs["report"]
+    assert exhibits == (6 + 3 + 7, 7 + 3, 3, 3, 1)
 
 
 def test_a_demo_runs_the_small_world_through_every_rule(copy):
@@ -100,7 +105,7 @@ def test_a_demo_runs_the_small_world_through_every_rule(copy):
     rules = set(
         re.findall(r"^rule (\w+):", "".join(file.read_text() for file in (copy / "workflow/rules").glob("*.smk")), re.M)
     )
-    assert set(jobs) - {"all", "total"} == rules - {"regression", "tune"}
+    assert set(jobs) - {"all", "total"} == rules - {"regression", "tune", "clock"}
 
 
 @pytest.mark.parametrize(("limit", "device"), [([], "cpu"), (["--resources", "gpu=1"], "cuda")])

@@ -128,10 +128,10 @@ class Dag:
         source = self.sources[wildcards.source]
         return [str(self.resources / "raw" / source.key / file.path) for file in source.files] if source.gated else []
 
-    def canonical(self, wildcards: Any) -> str:
-        """The canonical form of a paper's data set."""
-        source = load_paper(wildcards.paper).dataset(wildcards.dataset).source
-        return str(self.resources / "canonical" / str(source) / "canonical.json")
+    def canonical(self, wildcards: Any) -> list[str]:
+        """The canonical form of the sources of a paper's data set."""
+        sources = load_paper(wildcards.paper).dataset(wildcards.dataset).readers
+        return [str(self.resources / "canonical" / source / "canonical.json") for source in sources]
 
     def collected(self, wildcards: Any) -> list[str]:
         """What the requested exhibits of a paper show and can be had; without a request, what of it exists."""
@@ -140,6 +140,7 @@ class Dag:
         planned = selection.plan(paper, names or paper.exhibits, self.config)
         files = [self._receipt(one.run) for one in planned if one.reason is None]
         files += self._statistics(paper, names or list(paper.exhibits))
+        files += self._times(paper, names or list(paper.exhibits), planned)
         return files if names else [file for file in files if Path(file).exists()]
 
     def _statistics(self, paper: Paper, names: list[str]) -> list[str]:
@@ -150,6 +151,25 @@ class Dag:
             for key in keys
             if selection.not_prepared(paper, key, self.config) is None
         ]
+
+    def _times(self, paper: Paper, names: list[str], planned: list[selection.Planned]) -> list[str]:
+        """The response times of every table, data set and reading of which some run can be had."""
+        places = dict.fromkeys((one.run.dataset, one.run.reading) for one in planned if one.reason is None)
+        return [
+            str(self.results / paper.name / dataset / "times" / name / f"{reading}.csv")
+            for name in names
+            if name in paper.timed
+            for dataset, reading in places
+            if dataset in selection.datasets_of(paper, paper.exhibits[name], self.config)
+        ]
+
+    def clocked(self, wildcards: Any) -> list[str]:
+        """The runs whose response times a table shows, each of the first seed."""
+        paper = load_paper(wildcards.paper)
+        runs = selection.runs_of(paper, paper.exhibits[wildcards.table], self.config)
+        here = (wildcards.dataset, wildcards.reading, self.config.seeds[0])
+        wanted = (run for run in runs if (run.dataset, run.reading, run.seed) == here)
+        return [self._receipt(run) for run in wanted if selection.planned(paper, run, self.config).reason is None]
 
     def facts(self, wildcards: Any) -> list[str]:
         """The files of a paper's folder: what ours is shown beside, and how it is drawn."""
@@ -260,12 +280,13 @@ def _readers() -> dict[str, str]:
     readers: dict[str, str] = {}
     for name in paper_names():
         for key, dataset in load_paper(name).datasets.items():
-            if dataset.source and readers.setdefault(dataset.source, dataset.reader) != dataset.reader:
-                raise RepriseError(
-                    f"papers/{name}/paper.yaml, datasets.{key}",
-                    found=f"reader: {dataset.reader}",
-                    expected=f"reader: {readers[dataset.source]}, as elsewhere for {dataset.source}",
-                )
+            for source, reader in dataset.readers.items():
+                if readers.setdefault(source, reader) != reader:
+                    raise RepriseError(
+                        f"papers/{name}/paper.yaml, datasets.{key}",
+                        found=f"reader: {reader}",
+                        expected=f"reader: {readers[source]}, as elsewhere for {source}",
+                    )
     return readers
 
 

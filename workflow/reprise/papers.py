@@ -24,6 +24,8 @@ __all__ = [
     "MAIN", "PAPERS", "TUNED", "Dataset", "Exhibit", "Grid", "Layer", "Method", "Paper", "Reading", "Run", "claim_ids",
     "data_code", "grid_of", "load_paper", "paper_names", "preset_name", "resolve", "spec_code", "variant_of",
 ]  # fmt: skip
+Status = Literal["rebuilt", "recovered", "small-world"]
+GroupKind = Literal["items", "users", "attributes", "drift", "ratings"]
 PAPERS = Path(__file__).resolve().parent.parent / "papers"
 LABEL = re.compile(r"(?P<row>[^\[\]]+?)(?:\[(?P<settings>[^\[\]]+)\])?")
 BASE = re.compile(r"(?P<row>.+?)(?:@\+(?P<later>\d+))?")
@@ -65,12 +67,26 @@ class Dataset(Recipe):
         default_factory=dict,
         description="counts that must come out: of stats.json, a histogram as a mapping, a range as its two ends",
     )
+    expect_if: dict[Status, dict[str, int]] = Field(
+        default_factory=dict, description="counts that come out instead where the data are not the official ones"
+    )
+    lists: str | None = Field(None, description="split listed: the source of what is held out")
+    lists_reader: str | None = None
     settings: Layer = Layer()
     stand_in: bool = Field(
         False,
         description="generated, or split in another way: runs only when selected by name, never beside printed values",
     )
+    trend: str | None = Field(
+        None, description="why it can be no more than like the paper's: numbers on it are judged as a trend"
+    )
     not_run: str | None = Field(None, description="why nothing is run on it yet")
+
+    @property
+    def readers(self) -> dict[str, str]:
+        """The sources that it is made from, and the reader of each."""
+        pairs = {self.source: self.reader, self.lists: self.lists_reader}
+        return {source: reader for source, reader in pairs.items() if source and reader}
 
 
 class Method(Settings):
@@ -120,7 +136,9 @@ class Exhibit(Settings):
 
     title: str
     caption: str = ""
-    kind: Literal["statistics", "metrics", "figure"]
+    kind: Literal["statistics", "metrics", "times", "figure"] = Field(
+        description="times: how long each row takes to make a list of the largest of `ks`, and over the first row's"
+    )
     datasets: tuple[str, ...]
     printed_as: tuple[str, ...] = Field(
         (), description="tables of reported.csv that hold its printed numbers, the first that has one; none: its own"
@@ -128,7 +146,7 @@ class Exhibit(Settings):
     methods: tuple[str, ...] = Field(
         (), description="rows: a method, a variant `<method> <name>`, or settings `<method>[alpha=1e-2;beta=1e-3]`"
     )
-    groups: Literal["items", "users", "attributes"] | None = Field(
+    groups: GroupKind | None = Field(
         None, description="its numbers are means over groups of these"
     )
     stand_ins: bool = Field(True, description="shown on generated data too, where those are selected")
@@ -156,10 +174,11 @@ class Paper(Settings):
     readings: dict[str, Reading]
     datasets: dict[str, Dataset]
     methods: dict[str, Method]
-    groups: dict[Literal["items", "users", "attributes"], tuple[int, ...]] = Field(
+    groups: dict[GroupKind, tuple[float, ...]] = Field(
         {},
         description="last training count of each group of items and users but the last group; the ranks of attributes, "
-        "1 for the one that a history has most of, that are shown of the most one-sided histories",
+        "1 for the one that a history has most of, that are shown of the most one-sided histories; what a user's drift "
+        "must lie above; the ratings of which predictions are shown",
     )
     restated: dict[str, dict[str, str]] = Field(
         {}, description="by id, columns of claims.csv for a claim whose sides are prose, so that it can be computed"
@@ -170,6 +189,11 @@ class Paper(Settings):
     @property
     def folder(self) -> Path:
         return PAPERS / self.name
+
+    @property
+    def timed(self) -> dict[str, Exhibit]:
+        """The tables of response times."""
+        return {name: table for name, table in self.tables.items() if table.kind == "times"}
 
     @property
     def exhibits(self) -> dict[str, Exhibit]:
@@ -311,7 +335,7 @@ def _check(paper: Paper, where: str) -> None:
             raise RepriseError(f"{where}, readings", expected="a name without '-'", found=reading)
     for kind, edges in paper.groups.items():
         if list(edges) != sorted(set(edges)) or not edges:
-            raise RepriseError(f"{where}, groups.{kind}", expected="rising counts", found=str(list(edges)))
+            raise RepriseError(f"{where}, groups.{kind}", expected="rising numbers", found=str(list(edges)))
     used_models = {method.model for method in paper.methods.values()}
     used_methods = {method.method for method in paper.methods.values() if method.model}
     used_rerankers = {method.rerank for method in paper.methods.values()}

@@ -135,12 +135,13 @@ def not_prepared(paper: Paper, dataset: str, config: Config) -> str | None:
     entry = paper.dataset(dataset)
     if entry.not_run:
         return entry.not_run
-    raw = Path(config.resources, "raw", entry.source)
-    reason = blocked(load_catalogue()[entry.source], config.licences, raw)
-    if reason or config.retry:
+    places = {source: Path(config.resources, "raw", source) for source in entry.readers}
+    reasons = (blocked(load_catalogue()[source], config.licences, raw) for source, raw in places.items())
+    if (reason := next(filter(None, reasons), None)) or config.retry:
         return reason
+    failures = (_failed(raw / "failure.json") for raw in places.values())
     failure = Path(config.results, paper.name, dataset, "failure.json")
-    return _failed(raw / "failure.json") or _failed(failure, data_code(entry))
+    return next(filter(None, failures), None) or _failed(failure, data_code(entry))
 
 
 def _failed(path: Path, code: str | None = None) -> str | None:

@@ -68,3 +68,29 @@ rule run:
     shell:
         "python -m reprise run {wildcards.paper} {wildcards.dataset} {wildcards.method:q} {wildcards.reading:q}"
         " {wildcards.seed} {params.settings} --config device={params.device} --log {log:q}"
+
+
+rule clock:
+    # It takes every core that Snakemake may use, though it computes on few: nothing else may run beside a stopwatch.
+    input:
+        plan.clocked,
+    output:
+        "<results>/{paper}/{dataset}/times/{table}/{reading}.csv",
+    log:
+        "<logs>/clock/{paper}/{dataset}/{table}/{reading}.log",
+    benchmark:
+        "<benchmarks>/clock/{paper}/{dataset}/{table}/{reading}.tsv"
+    threads: workflow.cores
+    resources:
+        mem_mb=8000,
+        runtime="2h",
+    params:
+        code=plan.stage_code("clock"),
+        settings=plan.settings,
+    message:
+        "Hold a stopwatch to the methods of {wildcards.table} on {wildcards.dataset} ({wildcards.paper})"
+    conda:
+        "../../envs/train.yaml"
+    shell:
+        "python -m reprise clock {wildcards.paper} {wildcards.dataset} {wildcards.table} {wildcards.reading}"
+        " {params.settings} --log {log}"

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from reprise.data.cuts import Counts, nearest_cut
 from reprise.data.pairs import codes, within
 from reprise.data.prepared import PARTS, Prepared, is_feature
 from reprise.data.recipe import Recipe
@@ -23,15 +24,18 @@ from reprise.errors import RepriseError
 from reprise.files import write_json
 
 Expected = Mapping[str, float | tuple[int, int] | Mapping[int, int]]
-Details = dict[str, int | dict[int, int]]
+Details = dict[str, int | str | dict[int, int] | dict[str, Counts]]
+ORDERED = ("leave_one_out", "user_tenths", "listed")  # splits that keep a user's rows in order of time
 REPEATED = (*(f"repeated_{part}" for part in PARTS), "valid_in_train", "test_in_train")
 
 
 def prepare(interactions: Path, recipe: Recipe, *, status: str, expect: Expected, where: str,
-            items: Path | None = None, users: Path | None = None) -> tuple[Prepared, Details]:
+            items: Path | None = None, users: Path | None = None,
+            lists: Path | None = None) -> tuple[Prepared, Details]:
     """Filter and split canonical interactions as `recipe` says, and compare the counts with `expect`.
 
-    Of the canonical `items` and `users`, what is known of them in numbers and categories becomes features.
+    Of the canonical `items` and `users`, what is known of them in numbers and categories becomes features. `lists` are
+    the canonical interactions that the split `listed` holds out.
 
     Returns
     -------
@@ -44,21 +48,25 @@ def prepare(interactions: Path, recipe: Recipe, *, status: str, expect: Expected
         Ids that leave gaps; repeated pairs where none are allowed; no part of the name that the recipe asks for; counts
         that differ from `expect`: one error that lists each of them.
     """
-    rows = rows_of(interactions, recipe, where, items)
-    ordered = recipe.split == "leave_one_out"
+    tried: Details = {}
+    if recipe.cuts:
+        recipe, counted = nearest_cut(interactions, recipe, where, items)
+        tried = {"cut": min(counted, key=lambda name: counted[name]["distance"]), "cuts": counted}
+    rows = rows_of(interactions, recipe, where, items, lists)
+    ordered = recipe.split in ORDERED
     train = ~rows.valid & ~rows.test
     features = _features(items, "item", rows.items, where) if items else {}
     if recipe.attributes:
         features = _renamed(features, recipe.attributes, where)
-    if ordered:
+    if recipe.split == "leave_one_out":
         features |= {name: pa.array(ids) for name, ids in
                      id_schemes(rows.item, train, len(rows.items), recipe.id_seed).items()}
     of_users = _features(users, "user", rows.users, where) if users else {}
     pairs = np.stack([rows.user, rows.item], axis=1)
     parts = (pairs[part] for part in (train, rows.valid, rows.test))
-    prepared = Prepared(len(rows.users), len(rows.items), *parts, status, ordered, features, of_users)
-    facts = details(prepared)
-    if recipe.repeats == "refused" and (repeated := [name for name in REPEATED if facts[name]]):
+    prepared = Prepared(len(rows.users), len(rows.items), *parts, status, ordered, features, of_users, rows.rated)
+    facts = details(prepared) | (_feature_counts(users, rows.described, prepared) if users else {})
+    if recipe.repeats != "kept" and (repeated := [name for name in REPEATED if facts[name]]):
         raise RepriseError(f"{where}: repeated interactions", kind="data", expected="every pair once",
                            found=", ".join(f"{name}: {facts[name]}" for name in repeated),
                            fix="mend the source, or say `repeats: kept` in paper.yaml if the paper counts them")
@@ -66,7 +74,7 @@ def prepare(interactions: Path, recipe: Recipe, *, status: str, expect: Expected
         raise RepriseError(f"{where}: the data are not those of the paper", kind="data",
                            expected="the counts that paper.yaml states", found="; ".join(differences),
                            fix="nothing was written; is the source another release, or `expect` in paper.yaml wrong?")
-    return prepared, facts
+    return prepared, facts | tried
 
 
 def _features(table: Path, column: str, ids: np.ndarray, where: str) -> dict[str, pa.Array]:
@@ -87,6 +95,19 @@ def _features(table: Path, column: str, ids: np.ndarray, where: str) -> dict[str
             raise RepriseError(f"{where}, {table.name}, {name}", expected=f"a value for every {column}", kind="data",
                                found="nulls", fix="an empty list says that nothing is known")
     return features
+
+
+def _feature_counts(users: Path, described: np.ndarray, prepared: Prepared) -> Details:
+    """How many features a model of users and items reads: ids, values of the users' columns, and attributes.
+
+    Of the users that are `described`. Without the columns' names before them (`features_unprefixed`), values of two
+    columns that look alike are one.
+    """
+    table = pq.read_table(users).to_pandas()
+    table = table[table["user"].isin(described)].drop(columns="user").astype(str)
+    ids = len(described) + prepared.n_items + prepared.statistics()["attributes"]
+    return {"features": ids + sum(table[name].nunique() for name in table),
+            "features_unprefixed": ids + len(np.unique(table.to_numpy()))}
 
 
 def _renamed(features: dict[str, pa.Array], attributes: str, where: str) -> dict[str, pa.Array]:
@@ -177,7 +198,7 @@ def leaks(prepared: Prepared, recipe: Recipe) -> list[str]:
     """
     found = []
     of = {part: _codes(prepared.parts(part)) for part in PARTS}
-    for one, other in itertools.combinations(PARTS, 2) if recipe.repeats == "refused" else ():
+    for one, other in itertools.combinations(PARTS, 2) if recipe.repeats != "kept" else ():
         if shared := int(within(of[other], of[one]).sum()):
             found.append(f"{shared} pairs are in {one} and in {other}")
     everything = prepared.parts("+".join(PARTS))

@@ -18,6 +18,7 @@ from reprise.errors import RepriseError
 from reprise.files import read_json, replacing, write_json
 
 PARTS = ("train", "valid", "test")
+RATINGS = "ratings.parquet"
 TABLES = {"item": "items.parquet", "user": "users.parquet"}
 
 
@@ -41,6 +42,9 @@ class Prepared:
         What is known of the items, by name: a whole number each, or a list of them, which may be empty.
     user_features : Mapping of str to array [n_users]
         What is known of the users.
+    rated : float array [R, 3] or None
+        User, item and rating of every rating, those too low to be an interaction too; nothing is trained on it, so it
+        does not count in `content`.
     """
 
     n_users: int
@@ -52,6 +56,7 @@ class Prepared:
     ordered: bool = False
     features: Mapping[str, pa.Array] = field(default_factory=dict)
     user_features: Mapping[str, pa.Array] = field(default_factory=dict)
+    rated: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for part in PARTS:
@@ -72,7 +77,7 @@ class Prepared:
             digest.update(pairs.tobytes())
         for known, whose in ((self.features, ""), (self.user_features, "user ")):
             for name in sorted(known):
-                for numbers in _values_and_lengths(known[name]):
+                for numbers in values_and_lengths(known[name]):
                     digest.update(f" {whose}{name} {len(numbers)} ".encode())
                     digest.update(numbers.tobytes())
         return digest.hexdigest()
@@ -95,7 +100,7 @@ class Prepared:
         pairs = self.parts(name)
         laid = laid_out.Interactions.of(pairs, self.n_users, self.n_items, device, ordered=self.ordered)
         features, user_features = (
-            {key: laid_out.Lists.of(*_values_and_lengths(one), device) for key, one in known.items()}
+            {key: laid_out.Lists.of(*values_and_lengths(one), device) for key, one in known.items()}
             for known in (self.features, self.user_features)
         )
         return replace(laid, features=features, user_features=user_features)
@@ -132,7 +137,7 @@ class Prepared:
         return {"train_sequences": len(self.train) - len(np.unique(self.train[:, 0])),
                 "test_sequences": int((history > 0).sum()),
                 "avg_sequence_length": float(history.sum() / max((history > 0).sum(), 1)),
-                "attributes": len(np.unique(_values_and_lengths(about)[0]))}
+                "attributes": len(np.unique(values_and_lengths(about)[0]))}
 
     def save(self, folder: str | Path, stats: Mapping[str, object] | None = None) -> None:
         """Write a table each part, of the items and of the users, and, last, `stats.json`.
@@ -147,6 +152,9 @@ class Prepared:
         for column, n, known in (("item", self.n_items, self.features), ("user", self.n_users, self.user_features)):
             with replacing(Path(folder) / TABLES[column]) as beside:
                 pq.write_table(pa.table({column: np.arange(n), **known}), beside)
+        if self.rated is not None:
+            with replacing(Path(folder) / RATINGS) as beside:
+                pq.write_table(pa.table(dict(zip(("user", "item", "rating"), self.rated.T, strict=True))), beside)
         own = self.statistics() | {"status": self.status, "ordered": self.ordered, "content": self.content}
         write_json(Path(folder) / "stats.json", {**(stats or {}), **own})
 
@@ -163,8 +171,10 @@ class Prepared:
         stats = read_json(folder / "stats.json")
         pairs = {part: _read_pairs(folder / f"{part}.parquet") for part in PARTS}
         features, user_features = (_read_features(folder / file, column) for column, file in TABLES.items())
+        rated = _read(folder / RATINGS).to_pandas().to_numpy() if (folder / RATINGS).exists() else None
         prepared = cls(stats["users"], stats["items"], **pairs, status=stats["status"],
-                       ordered=stats.get("ordered", False), features=features, user_features=user_features)
+                       ordered=stats.get("ordered", False), features=features, user_features=user_features,
+                       rated=rated)
         if prepared.content != stats["content"]:
             raise RepriseError(str(folder), expected=f"content {stats['content']}, as stats.json says",
                                found=prepared.content, fix="run its prepare stage again")
@@ -178,7 +188,7 @@ def is_feature(kind: pa.DataType) -> bool:
     )
 
 
-def _values_and_lengths(feature: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+def values_and_lengths(feature: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """A feature as lists that follow one another: their values [M] and lengths [n_items], little-endian int64."""
     single = pa.types.is_integer(feature.type)
     values, lengths = (feature, np.ones(len(feature))) if single else (feature.flatten(), feature.value_lengths())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import model_validator
 
@@ -12,17 +12,20 @@ from reprise.settings import Field, Settings
 class Recipe(Settings):
     """How canonical interactions become train, valid and test.
 
-    Four ways to split: `released` takes the parts of the released files and keeps their ids; `official_rule` holds out
+    Six ways to split: `released` takes the parts of the released files and keeps their ids; `official_rule` holds out
     the last `test_k` interactions of every item (`splits.last_per_item`); `paper` draws a tenth for the test part and a
-    tenth for validation, uniform over items (`splits.item_uniform`). The last two number users and items anew, in the
-    order in which they first appear.
+    tenth for validation, uniform over items (`splits.item_uniform`); `leave_one_out` holds out the last two
+    interactions of every user (`splits.leave_one_out`), `user_tenths` two tenths of them (`splits.user_tenths`), and
+    `listed` the pairs of another source. All but the first number users and items anew, in the order in which they
+    first appear. The last two take their core over ratings of every value, before `min_rating`.
     """
 
-    split: Literal["released", "official_rule", "paper", "leave_one_out"] | None = None
+    split: Literal["released", "official_rule", "paper", "leave_one_out", "user_tenths", "listed"] | None = None
     min_rating: float | None = Field(None, description="only ratings of at least this are interactions")
     window: tuple[str, str] | None = Field(
         None, description="only interactions whose `date`, a text, lies between these two texts, ends included"
     )
+    actions: tuple[str, ...] | None = Field(None, description="only rows whose `action` is one of these")
     core: int | None = Field(None, ge=1, description="drop users and items with fewer rows than this")
     core_rule: Literal["repeated", "once", "items", "train_items"] = Field(
         "repeated",
@@ -47,19 +50,32 @@ class Recipe(Settings):
         5, ge=0, description="the last rows of an item in train that are validation; null: the source has its own part"
     )
     valid_seed: int = Field(20210814, description="seed of their order, where none is known")
-    repeats: Literal["refused", "kept"] = Field(
-        "refused", description="whether a pair may come twice, within a part or in two of them"
+    repeats: Literal["refused", "kept", "merged"] = Field(
+        "refused",
+        description="whether a pair may come twice, within a part or in two of them; merged: only its last row in the "
+        "file is an interaction",
+    )
+    cuts: dict[str, dict[str, Any]] = Field(
+        {}, description="by name, switches that could have made the paper's data; the cut nearest to its counts counts"
+    )
+    nearest_to: dict[Literal["users", "items", "interactions", "attributes"], int] = Field(
+        {}, description="the counts that choose among the cuts"
     )
 
     @model_validator(mode="after")
     def _uses_every_key(self) -> Recipe:
-        needed = {"official_rule": {"order", "test_k"}, "leave_one_out": {"order"}}.get(self.split, set())
+        by_user = {"order", "min_rating", "core", "core_rule", "candidates", "attributes"}
+        needed = {
+            "official_rule": {"order", "test_k"}, "leave_one_out": {"order"}, "user_tenths": {"order"},
+            "listed": {"order"},
+        }.get(self.split, set())
         allowed = {
             "released": {"valid_k", "valid_seed", "repeats"},
             "official_rule": {"order", "test_k", "min_rating", "core", "valid_k", "repeats"},
             "paper": {"split_seed", "min_rating", "core", "repeats"},
-            "leave_one_out": {"order", "window", "min_rating", "core", "core_rule", "id_seed", "repeats", "candidates",
-                              "attributes"},
+            "leave_one_out": by_user | {"window", "id_seed", "repeats", "actions", "cuts", "nearest_to"},
+            "user_tenths": by_user,
+            "listed": by_user,
         }.get(self.split, set())
         given = {key for key in self.model_fields_set & set(Recipe.model_fields) if key != "split"}
         if wrong := given - allowed:
@@ -68,6 +84,19 @@ class Recipe(Settings):
             raise ValueError(f"split {self.split} needs {', '.join(sorted(missing))}")
         if "core_rule" in given and self.core is None:
             raise ValueError("core_rule needs core")
+        if self.repeats == "merged" and self.split != "leave_one_out":
+            raise ValueError(f"split {self.split} does not merge repeats")
+        if bool(self.cuts) != bool(self.nearest_to) or (self.cuts and not self.attributes):
+            raise ValueError("cuts, nearest_to and attributes belong together")
+        for name in self.cuts:
+            self.cut(name)
+        if self.split in ("user_tenths", "listed") and self.core_rule == "train_items":
+            raise ValueError("core_rule train_items is for leave_one_out")
         if self.split == "official_rule" and self.valid_k is None:
             raise ValueError("only released files have a validation part of their own")
         return self
+
+    def cut(self, name: str) -> Recipe:
+        """The recipe with the switches of one of its cuts."""
+        own = self.model_fields_set & set(Recipe.model_fields) - {"cuts", "nearest_to"}
+        return Recipe(**{key: getattr(self, key) for key in own} | self.cuts[name])

@@ -102,10 +102,14 @@ def _step(rng: np.random.Generator, history: list[int], there: np.ndarray, succe
 
 
 def write(world: Sequences, folder: Path) -> None:
-    """Write the two files of S3-Rec's format into `folder`: numbers from 1, a line a user, attributes of every item."""
-    lines = [" ".join(map(str, [user, *(items + 1)])) for user, items in enumerate(world.histories, start=1)]
-    write_text(folder / f"{NAME}.txt", "\n".join(lines) + "\n")
+    """Write the two files of S3-Rec's format into `folder`; an item's attributes are its category and its half."""
     half = world.categories + 1 + (world.category >= world.categories // 2)
-    lists = np.stack([world.category + 1, half], axis=1).tolist()
-    attributes = {str(item): numbers for item, numbers in enumerate(lists, start=1)}
+    write_lists(world.histories, np.stack([world.category + 1, half], axis=1), folder)
+
+
+def write_lists(histories: list[np.ndarray], attributes: np.ndarray, folder: Path) -> None:
+    """Write S3-Rec's format: numbers from 1, a line a user, of every item its row of `attributes` [I, A]."""
+    lines = [" ".join(map(str, [user, *(items + 1)])) for user, items in enumerate(histories, start=1)]
+    write_text(folder / f"{NAME}.txt", "\n".join(lines) + "\n")
+    attributes = {str(item): numbers for item, numbers in enumerate(attributes.tolist(), start=1)}
     write_text(folder / f"{NAME}_item2attributes.json", json.dumps(attributes) + "\n")

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from reprise.data import small_sequences
+from reprise.data import small_ratings, small_sequences, small_tastes
 from reprise.errors import RepriseError
 from reprise.files import write_text
 
@@ -162,10 +162,12 @@ def _write_user_lists(world: World, folder: Path) -> None:
         write_text(folder / f"{part}.txt", "\n".join(lines) + "\n")
 
 
-# By raw format: what is written, and how.
+# By raw format, or by the world itself where a format has several: what is written, and how.
 FORMATS: dict[str, tuple[Callable[[], Any], Callable[[Any, Path], None]]] = {
     "user_lists": (make, _write_user_lists),
     "s3rec": (small_sequences.make, small_sequences.write),
+    "s3rec_tastes": (small_tastes.make, small_tastes.write),
+    "movielens_1m": (small_ratings.make, small_ratings.write),
 }
 
 

@@ -168,6 +168,28 @@ def leave_one_out(user: np.ndarray) -> np.ndarray:
     return np.where(np.repeat(lengths, lengths) >= 3, np.clip(3 - before_end, 0, 2), 0).astype(np.int8)
 
 
+def user_tenths(user: np.ndarray) -> np.ndarray:
+    """Tell each interaction's part: of a user's n rows the last max(1, floor(n / 10)) are test, as many validation.
+
+    Parameters
+    ----------
+    user : int array [N]
+        The rows of a user stand together, in order of time.
+
+    Returns
+    -------
+    int8 array [N]
+        0 training, 1 validation, 2 test, -1 for all rows of a user with fewer than three.
+    """
+    last = np.append(user[1:] != user[:-1], True)[: len(user)]
+    lengths = np.diff(np.flatnonzero(last), prepend=-1)
+    before_end = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(user))  # 1 for a user's last row
+    n = np.repeat(lengths, lengths)
+    held = np.maximum(n // 10, 1)
+    part = (before_end <= 2 * held).astype(np.int8) + (before_end <= held)
+    return np.where(n < 3, -1, part).astype(np.int8)
+
+
 def first_seen(ids: np.ndarray) -> np.ndarray:
     """Number ids [N] from 0 in the order in which they first appear; int array [N]."""
     return pd.factorize(ids)[0]

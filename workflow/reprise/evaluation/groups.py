@@ -13,16 +13,23 @@ import pandas as pd
 from reprise.data.prepared import Prepared
 
 COLUMNS = ["metric", "k", "group", "value"]
+SIDES = ("majority", "minority")
 FEWEST_USERS = 5  # a mean over fewer says too much of each
 
 
-def group_names(kind: str, edges: Sequence[int]) -> list[str]:
+def group_names(kind: str, edges: Sequence[float]) -> list[str]:
     """Name the groups that `edges` part, rarest first: `items<=10`, `items11-50`, ..., `items>500`.
 
-    Groups of attributes are single ranks, `attribute1`, `attribute2`, ...
+    Groups of attributes are single ranks, `attribute1`, `attribute2`, ... Those of drift are nested: `eta>0`, `eta>1`,
+    ... Of ratings there are two a value, of items of the user's largest group, and of others: `majority1`, ...
     """
     if kind == "attributes":
-        return [f"attribute{rank}" for rank in edges]
+        return [f"attribute{rank:g}" for rank in edges]
+    if kind == "drift":
+        return [f"eta>{edge:g}" for edge in edges]
+    if kind == "ratings":
+        return [f"{side}{value:g}" for side in SIDES for value in edges]
+    edges = [int(edge) for edge in edges]
     between = [f"{kind}{low + 1}-{high}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
     return [f"{kind}<={edges[0]}", *between, f"{kind}>{edges[-1]}"]
 
@@ -80,6 +87,16 @@ def groups_of(data: Prepared, edges: Mapping[str, Sequence[int]]) -> tuple[Group
     rows = data.parts("train+valid")
     items = Groups("items", edges["items"], np.bincount(rows[:, 1], minlength=data.n_items))
     return items, Groups("users", edges["users"], np.bincount(rows[:, 0], minlength=data.n_users))
+
+
+def over_drift(eta: np.ndarray, edges: Sequence[float], metric: str, k: int | None, values: np.ndarray) -> list[tuple]:
+    """Rows `COLUMNS`: means of `values` [U] over users whose `eta` [U] is strictly greater than each edge.
+
+    There is no row for a group of very few users.
+    """
+    members = [eta > edge for edge in edges]
+    named = zip(group_names("drift", edges), members, strict=True)
+    return [(metric, k, name, values[some].mean()) for name, some in named if some.sum() >= FEWEST_USERS]
 
 
 def shares_of(counts: np.ndarray) -> np.ndarray:

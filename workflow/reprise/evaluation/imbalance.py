@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from reprise.data.interactions import Interactions
-from reprise.data.profiles import attribute_shares, history_share, mean_share
+from reprise.data.profiles import history_share, mean_share
 
 SHARE, FEWEST_USERS = 0.01, 50  # of the users with a list how many are looked at, and how many they are at least
 
@@ -29,14 +29,16 @@ def most_one_sided(profiles: Tensor) -> Tensor:
 
 
 def one_sided_shares(
-    history: Interactions, users: Tensor, lists: Tensor, window: int | None, ranks: Sequence[int]
+    history: Interactions, shares: Tensor, users: Tensor, lists: Tensor, window: int | None, ranks: Sequence[int]
 ) -> list[tuple]:
     """Rows (metric, k, group, value): mean `history_share` and `list_share` of the attributes by their rank.
 
     Parameters
     ----------
     history : Interactions
-        What everybody did, with the attributes of items.
+        What everybody did.
+    shares : Tensor [n_items, G]
+        What each item is about.
     users : Tensor [U] int64
         Whose lists they are.
     lists : Tensor [U, k] int64
@@ -46,7 +48,6 @@ def one_sided_shares(
     ranks : sequence of int
         Which attributes are shown: 1 is the one of which a user's history has most.
     """
-    shares = attribute_shares(history.features["attributes"])
     profiles = history_share(history, users, shares, window)
     chosen = most_one_sided(profiles)
     if not len(chosen):

@@ -10,10 +10,23 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from reprise.evaluation.groups import COLUMNS, groups_of, item_recall, shares_of
+from reprise.evaluation.drift import drift
+from reprise.evaluation.groups import (
+    COLUMNS,
+    FEWEST_USERS,
+    SIDES,
+    group_names,
+    groups_of,
+    item_recall,
+    over_drift,
+    shares_of,
+)
 from reprise.files import read_json, replacing
 from reprise.papers import load_paper
 from reprise.training.execution import Execution
+
+POINTWISE = ("pointwise", "user_ips", "decrs")  # methods whose score is the logit of a click
+USERS_AT_ONCE = 1024
 
 
 def write_groups(execution: Execution) -> None:
@@ -21,6 +34,8 @@ def write_groups(execution: Execution) -> None:
     kinds = load_paper(execution.run.paper).groups
     rows = measure(execution) if "items" in kinds else []
     rows += measure_attributes(execution, kinds["attributes"]) if "attributes" in kinds else []
+    rows += measure_drift(execution, kinds["drift"]) if "drift" in kinds else []
+    rows += measure_ratings(execution, kinds["ratings"]) if "ratings" in kinds else []
     with replacing(execution.folder / "groups.csv") as beside:
         pd.DataFrame(rows, columns=COLUMNS).astype({"k": "Int64"}).to_csv(beside, index=False)
 
@@ -61,6 +76,7 @@ def measure(execution: Execution) -> list[tuple]:
 def measure_attributes(execution: Execution, ranks: Sequence[int]) -> list[tuple]:
     """What the lists make of the most one-sided histories: see `evaluation.imbalance`."""
     torch = execution.torch()
+    from reprise.data.profiles import attribute_shares
     from reprise.evaluation.imbalance import one_sided_shares
 
     selected = read_json(execution.folder / "run.json")["selected"]
@@ -71,8 +87,62 @@ def measure_attributes(execution: Execution, ranks: Sequence[int]) -> list[tuple
     lists[row, top["rank"].to_numpy() - 1] = top["item"].to_numpy()
     history = execution.data.interactions("train+valid", "cpu")
     profile = execution.spec["training"]["profile"]
-    window = profile["window"] if profile else execution.spec["model"].get("window")
-    return one_sided_shares(history, torch.from_numpy(users), torch.from_numpy(lists[:, :k]), window, ranks)
+    shares = attribute_shares(history.features[profile["feature"]])
+    lists = torch.from_numpy(lists[:, :k])
+    return one_sided_shares(history, shares, torch.from_numpy(users), lists, profile["window"], ranks)
+
+
+def measure_drift(execution: Execution, edges: Sequence[float]) -> list[tuple]:
+    """The mean of every metric of the run's list over users whose interest moved further than each edge."""
+    if "attributes" not in execution.data.features:
+        return []
+    selected = read_json(execution.folder / "run.json")["selected"]
+    users = pd.read_parquet(execution.folder / selected["list"] / "users.parquet").set_index("user")
+    eta, rows = drift(execution.data)[users.index], []
+    for name, values in users.items():
+        metric, _, k = name.partition("@")
+        rows += over_drift(eta, edges, metric, int(k) if k else None, values.to_numpy(float))
+    return rows
+
+
+def measure_ratings(execution: Execution, values: Sequence[float]) -> list[tuple]:
+    """`predicted`: mean s(score) of what users rated with each value; of items of their largest group, and of others.
+
+    Means of each user first, then over users. A user's largest group is that of which the training items have the
+    largest share; an item belongs to it if it carries that group. Only of data with ratings, and of runs with a model
+    of their own whose score is a logit.
+    """
+    rated = execution.data.rated
+    if rated is None or execution.spec.get("method", {}).get("name") not in POINTWISE:
+        return []
+    torch = execution.torch()
+    from reprise.data.profiles import attribute_shares, history_share
+
+    selected = read_json(execution.folder / "run.json")["selected"]
+    method = execution.trained(execution.folder / selected["list"], "test")
+    trained = execution.data.interactions("train", execution.device)
+    shares = attribute_shares(trained.features["attributes"])
+    users, items, ratings = torch.tensor(rated).to(execution.device).T
+    users, items = users.long(), items.long()
+    sums = torch.zeros((execution.data.n_users, len(SIDES), len(values), 2), dtype=torch.float64, device=users.device)
+    with torch.no_grad():
+        everyone = torch.arange(execution.data.n_users, device=users.device)
+        largest = history_share(trained, everyone, shares).argmax(1)
+        for some in everyone.split(USERS_AT_ONCE):
+            mine = (users >= some[0]) & (users <= some[-1])
+            user, item, rating = users[mine], items[mine], ratings[mine]
+            predicted = method.scores(some).double().sigmoid()[user - some[0], item]
+            minority = (shares[item, largest[user]] == 0).long()
+            for place, value in enumerate(values):
+                here = rating == value
+                cell = (user[here], minority[here], torch.full_like(user[here], place))
+                both = torch.stack([predicted[here], torch.ones_like(predicted[here])], 1)
+                sums.index_put_(cell, both, accumulate=True)
+    total, count = sums.cpu().numpy().transpose(3, 1, 2, 0)  # [sides, values, users]
+    names = group_names("ratings", values)
+    flat = zip(names, total.reshape(len(names), -1), count.reshape(len(names), -1), strict=True)
+    return [("predicted", None, name, float((t[n > 0] / n[n > 0]).mean()))
+            for name, t, n in flat if (n > 0).sum() >= FEWEST_USERS]
 
 
 def _gates(method, device, n_users: int) -> dict:

@@ -15,8 +15,8 @@ from reprise.evaluation.metrics import per_user
 
 CELLS = 1 << 22  # scores held at a time; bounds memory and changes no digit
 TIE_SEED = 20210814
-Mask = Literal["history", "none", "zero"]
-MASKED_SCORES: dict[Mask, float | None] = {"history": -torch.inf, "none": None, "zero": 0.0}
+Mask = Literal["history", "train", "none", "zero"]
+MASKED_SCORES: dict[Mask, float | None] = {"history": -torch.inf, "train": -torch.inf, "none": None, "zero": 0.0}
 
 
 class Scorer(Protocol):
@@ -60,7 +60,8 @@ class Ranking:
         """Lay out `held_out` [N, 2] and `history` [M, 2] (user, item) pairs on `device`.
 
         Users are those with held-out rows. `mask` says what becomes of the scores of a user's own history: `history`,
-        it is not offered; `none`, nothing; `zero`, they are set to 0, as S3-Rec's code does, so that where most scores
+        it is not offered, and neither is it with `train`, where whoever asks gives the training part alone as history;
+        `none`, nothing; `zero`, they are set to 0, as S3-Rec's code does, so that where most scores
         are negative what was met moves up. `ordered`: the history stands in order of time.
         """
         self.held_out = Interactions.of(held_out, n_users, n_items, device)

@@ -41,11 +41,6 @@ class CalibratedNextItem(NextItem):
         windows = batch.windows
         return running_shares(windows.items, real(windows), self.shares).flatten(0, 1)[batch.places]
 
-    def calibrated(self, states: Tensor, table: Tensor, batch: Targets, profiles: Tensor, weight: float) -> Tensor:
-        """(1 - w) L_Acc + w L_Calib of `states` [T, D] and a `table` [n_items, D]; a scalar."""
-        temperature = self.options.temperature
-        return calibrated_over_items(states, table, batch.items, self.attributes, profiles, weight, temperature)
-
 
 class Method(CalibratedNextItem):
     """L_w = (1 - w) L_Acc + w L_Calib of one model; with w = 1 L_Calib alone."""
@@ -60,6 +55,7 @@ class Method(CalibratedNextItem):
 
     def loss(self, batch: Targets) -> Tensor:
         """The loss of a batch; returns a scalar."""
-        table, _ = self.model.output()
-        loss = self.calibrated(self.summaries(batch), table, batch, self.profiles(batch), self.options.weight)
+        options, states, (table, _) = self.options, self.summaries(batch), self.model.output()
+        wanted = self.attributes, self.profiles(batch)
+        loss = calibrated_over_items(states, table, batch.items, *wanted, options.weight, options.temperature)
         return loss + self.model.penalty()

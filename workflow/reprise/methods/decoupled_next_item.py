@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from reprise.data.interactions import Interactions
-from reprise.losses import softmax_over_items
+from reprise.losses import calibrated_over_items, softmax_over_items
 from reprise.methods.calibrated_next_item import CalibratedNextItem
 from reprise.methods.next_item import Targets
 from reprise.models.dacsr import Model
@@ -48,10 +48,14 @@ class Method(CalibratedNextItem):
         parts = (accurate, calibrated), (accurate_table, calibrated_table)
         if options.detach_encoders:
             parts = tuple(tuple(one.detach() for one in pair) for pair in parts)
-        joined = self.calibrated(*model.joined(*parts), batch, softened, options.weight)
-        own = softmax_over_items(accurate, accurate_table, batch.items)
+        of_all, items, temperature = self.attributes, batch.items, options.temperature
+        joined = model.joined(*parts)
         wanted = softened if options.pd_in == "both" else profiles
-        return joined + own + self.calibrated(calibrated, calibrated_table, batch, wanted, 1.0)
+        return (
+            calibrated_over_items(*joined, items, of_all, softened, options.weight, temperature)
+            + softmax_over_items(accurate, accurate_table, items)
+            + calibrated_over_items(calibrated, calibrated_table, items, of_all, wanted, 1.0, temperature)
+        )
 
     def soften(self, profiles: Tensor) -> Tensor:
         """p_d = softmax(p / tau_div) over all attributes, [T, G]; a row without a profile stays without."""

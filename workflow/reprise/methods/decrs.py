@@ -71,6 +71,7 @@ class Method(pointwise.Method):
 def prior_of(interactions: Interactions, kind: str) -> Tensor:
     """d-bar, [N] float64: by `kind`, the mean of q over the catalogue or over all training rows, or even."""
     shares = group_shares(interactions).double()
+    shares = shares / shares.sum(1, keepdim=True).clamp(min=0.5)  # 1/m again, to all digits; a row of zeros stays
     if kind == "uniform":
         return torch.full_like(shares[0], 1 / shares.shape[1])
     if kind == "catalogue":

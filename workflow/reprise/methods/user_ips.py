@@ -24,7 +24,7 @@ class Options(Settings):
         description="what the propensity P(d_u), a user's share of all rows, is divided by: its mean, its maximum, "
         "or nothing; as it is it lies near 1 / users, so that every weight is the clip"
     )
-    on: Literal["both", "positive"] = Field(description="weigh a user's sampled items, too, or training rows alone")
+    weighed: Literal["both", "positive"] = Field(description="a user's sampled items too, or training rows alone")
 
 
 class Method(pointwise.Method):
@@ -45,4 +45,4 @@ class Method(pointwise.Method):
     def weigh(self, batch: Rows) -> Tensor:
         """The users' weights, [B]."""
         weights = self.weights[batch.users]
-        return weights if self.options.on == "both" else torch.where(batch.labels > 0, weights, 1.0)
+        return weights if self.options.weighed == "both" else torch.where(batch.labels > 0, weights, 1.0)

@@ -26,6 +26,9 @@ class ScoringModel(nn.Module):
         """
         raise RuntimeError(f"{type(self).__module__} defines no scores")
 
+    def forget(self) -> None:
+        """Drop what was made for ranking and kept for the next batch; it is made again when needed."""
+
 
 class Rows(NamedTuple):
     """What a factor model shows of a batch of users.

@@ -60,11 +60,7 @@ class Model(SequenceModel):
 
     def __init__(self, options: Options, interactions: Interactions, generator: torch.Generator):
         super().__init__(interactions, options.window)
-        module = {"sasrec": sasrec, "gru4rec": gru4rec}[options.encoder]
-        settings = options.model_dump(include=set(module.Options.model_fields))
-        self.accuracy, self.calibration = (
-            module.Model(module.Options(**settings), interactions, generator) for _ in range(2)
-        )
+        self.accuracy, self.calibration = (_encoder(options, interactions, generator) for _ in range(2))
         self.of_sequence, self.of_item = (
             Extractor(2 * options.dim, options.depth, options.act_after) for _ in range(2)
         )
@@ -91,5 +87,19 @@ class Model(SequenceModel):
             self._table = (weights, self._joined_table())
         return self._table[1], None
 
+    def forget(self) -> None:
+        """Make E_a anew for the next batch."""
+        self._table = None
+
     def _joined_table(self) -> Tensor:
         return self.of_item(torch.cat([one.output()[0] for one in (self.accuracy, self.calibration)], 1))
+
+
+def _encoder(options: Options, interactions: Interactions, generator: torch.Generator) -> SequenceModel:
+    """One encoder, with rows and weights of its own."""
+    shared = {"dim": options.dim, "window": options.window, "dropout": options.dropout}
+    if options.encoder == "gru4rec":
+        return gru4rec.Model(gru4rec.Options(**shared, hidden=options.hidden), interactions, generator)
+    blocks = {"layers": options.layers, "heads": options.heads, "inner": options.inner}
+    settings = sasrec.Options(**shared, **blocks, attention_dropout=options.attention_dropout)
+    return sasrec.Model(settings, interactions, generator)

@@ -8,7 +8,7 @@ from reprise.evaluation.groups import group_names
 from reprise.papers import Exhibit, resolve
 from reprise.reporting.lookup import TEST_SET, Cell, Missing
 from reprise.reporting.printed import printed_numbers
-from reprise.reporting.results import Results
+from reprise.reporting.results import TIMES, Results, times_of
 from reprise.reporting.sweeps import points
 
 # The paper's curves let every setting keep its own best epoch; a search on validation has no such curve on test.
@@ -26,9 +26,22 @@ class Answers:
         self._sweep = points(results.frame[results.frame["reading"] == reading])
 
     def users(self, cell: Cell) -> pd.DataFrame:
-        """The metric per user, [users x seeds]; raises Missing without a run."""
+        """The metric per user, [users x seeds]; raises Missing without a run.
+
+        A response time has one value a pass, [1 x passes].
+        """
         self._check(cell)
-        return self.results.users(cell.dataset, self.reading, cell.method, cell.metric, cell.k)
+        if cell.metric in TIMES:
+            return self._times(cell)
+        return self.results.users(cell.dataset, self.reading, cell.method, cell.metric, cell.k, cell.group)
+
+    def _times(self, cell: Cell) -> pd.DataFrame:
+        paper, config = self.results.paper, self.results.config
+        for table in paper.timed:
+            passes = times_of(paper, config, cell.dataset, self.reading, table)
+            if cell.method in passes:
+                return passes[[cell.method]].T
+        raise Missing(f"no response time of {cell.method} was measured")
 
     def curve(self, cell: Cell, parameter: str) -> pd.DataFrame:
         """The metric's test mean along the sweep of `parameter`, [points x seeds]; raises Missing without one.
@@ -94,6 +107,7 @@ class Answers:
         """The printed value, None if the paper prints none; of a setting's point that of the same run's row."""
         rows = self._printed
         rows = rows[(rows["dataset"] == cell.dataset) & (rows["metric"] == cell.metric) & (rows["k"] == cell.k)]
+        rows = rows[rows["group"] == cell.group]
         named = rows[rows["method"] == cell.method]
         rows = named if len(named) else rows[[self._same_run(cell, label) for label in rows["method"]]]
         return float(rows["printed"].iloc[0]) if len(rows) else None

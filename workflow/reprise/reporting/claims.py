@@ -9,6 +9,10 @@ A side of a claim names methods as the paper's tables do: `MACR_MF`, a variant (
 
 Sides `SASRec on ML-1M` compare one method on two data sets, by the means of their seeds.
 
+A claim on users whose interest drifts (groups `eta>0`, `eta>1`, or several at once, `eta>0,0.5,1`) compares methods
+over these users alone, and must hold in every group; `monotone` claims that the gain of the left method over the right
+one rises from each group to the next. A side `FM in majority1` is one method's mean in a group of its own.
+
 A claim on groups (column `group`) compares means over groups of items or users: `items>500` on both sides, or all that
 several names joined by `;` say. A side `MACR_MF - MF in items>500` is a gain there, `other groups` the gain everywhere
 else; `the test set` is what the data hold. `increasing` on the right is a trend over all groups.
@@ -34,6 +38,8 @@ OTHERS, COLUMN, ALL = "all other methods", "every other method in its column", "
 OTHER_GROUPS = "other groups"
 
 METHOD = r"[\w.+()/-]+(?: w/o [\w ]+?)?(?:\[[^\]]+\])?"
+DRIFT = re.compile(r"eta>(\d+(?:\.\d+)?(?:,\d+(?:\.\d+)?)*)")
+MARGINAL = "about 0 (marginal)"
 GROUP = r"(items|users)(<=\d+|\d+-\d+|>\d+)"
 NUMBER = r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
 # A comma or semicolon inside brackets belongs to the point of a sweep: MACR_MF[alpha=1e-2;beta=1e-3].
@@ -47,12 +53,13 @@ SLIGHTLY = 0.05
 class Claim:
     """One row of `claims.csv`.
 
-    `form` is `methods`, `across`, `gains`, `sweep`, `slopes`, `groups`, `group_gains`, `trend`, or `unsupported` with a
-    `reason`. `lhs` and `rhs` are method labels; in `across` each is (method, data set), in `gains` (method, reference,
-    data set, "" for that of the claim), in `sweep` lhs is (method, parameter), or several of these one after the other.
-    `increasing`, `low` and `high` bound a sweep. `factor` multiplies the right side before it is compared.
+    `form` is `methods`, `across`, `gains`, `sweep`, `slopes`, `groups`, `group_gains`, `gain_trend`, `within`, `trend`,
+    or `unsupported` with a `reason`. `lhs` and `rhs` are method labels; in `across` each is (method, data set), in
+    `gains` (method, reference, data set, "" for that of the claim), in `sweep` lhs is (method, parameter), or several
+    of these one after the other, and so is (method, group) on both sides of `within`. `increasing`, `low` and `high`
+    bound a sweep. `factor` multiplies the right side before it is compared.
     `quantifier` (`some`, `most`) says how many rows of its `family` must hold; empty means this one. `decimals` are
-    those of `value`, as a fraction.
+    those of `value`, as a fraction. `within` bounds a gain that is said to be marginal.
     """
 
     id: str
@@ -72,6 +79,7 @@ class Claim:
     low: float = float("-inf")
     high: float = float("inf")
     factor: float = 1.0
+    within: float | None = None
     value: float | None = None
     decimals: int = 0
     quantifier: str = ""
@@ -104,7 +112,7 @@ def parse_claim(row: Mapping[str, str]) -> Claim:
         "datasets": tuple(name if name == ALL else name.lower() for name in _split(row["dataset"])),
     }
     shared |= _quantifier(row) | _value(row["value"])
-    shared |= _factor(text, check, row["kind"])
+    shared |= _factor(text, check, row["kind"]) | {"within": SLIGHTLY if row["value"] == MARGINAL else None}
     grouped = _grouped_sides(row)
     sides = grouped or _sides(row)
     reason = ""
@@ -115,7 +123,7 @@ def parse_claim(row: Mapping[str, str]) -> Claim:
         reason = f"no rule reads metric {row['metric']!r}"
     elif row["group"] not in ("", "all") and not grouped:
         reason = f"no rule reads group {row['group']!r}"
-    elif row["kind"] == "relative_improvement" and shared["value"] is None:
+    elif row["kind"] == "relative_improvement" and shared["value"] is None and shared["within"] is None:
         reason = f"no rule reads value {row['value']!r}"
     if reason:
         return Claim(form="unsupported", lhs=(row["lhs"],), rhs=(row["rhs"],), reason=reason, **shared)
@@ -148,6 +156,12 @@ def _sides(row: Mapping[str, str]) -> dict | None:
 def _grouped_sides(row: Mapping[str, str]) -> dict | None:
     """Read the sides of a claim on groups; None if it is on none."""
     lhs, rhs, group = row["lhs"], row["rhs"], row["group"]
+    if drift := DRIFT.fullmatch(group):
+        return _drifting(row, tuple(f"eta>{edge}" for edge in drift[1].split(",")))
+    within = [[re.fullmatch(rf"({METHOD}) in (\S+)", side) for side in _split(both)] for both in (lhs, rhs)]
+    if all(map(all, within)) and len(within[0]) == len(within[1]) > 0:
+        left, right = (tuple(part for side in both for part in side.groups()) for both in within)
+        return {"form": "within", "lhs": left, "rhs": right}
     if row["kind"] == "monotone" and rhs in ("increasing", "decreasing") and re.fullmatch(METHOD, lhs):
         return {"form": "trend", "lhs": (lhs,), "rhs": (), "increasing": rhs == "increasing"}
     gain = re.fullmatch(rf"({METHOD}) - ({METHOD}) in (\S+)", lhs)
@@ -158,6 +172,14 @@ def _grouped_sides(row: Mapping[str, str]) -> dict | None:
     if not group or not known or not all(name == TEST_SET or re.fullmatch(METHOD, name) for name in left + right):
         return None
     return {"form": "groups", "lhs": left, "rhs": right, "groups": _split(group)}
+
+
+def _drifting(row: Mapping[str, str], groups: tuple[str, ...]) -> dict | None:
+    """Read the sides of a claim on users whose interest drifts; None if no form fits."""
+    if row["kind"] == "monotone" and all(re.fullmatch(METHOD, row[side]) for side in ("lhs", "rhs")):
+        return {"form": "gain_trend", "lhs": (row["lhs"],), "rhs": (row["rhs"],), "groups": groups}
+    sides = _sides(row)
+    return {**sides, "groups": groups} if sides and sides["form"] == "methods" else None
 
 
 def _family_of_methods(text: str) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ HOLDS, CONTRADICTED, UNDECIDED, NOT_RUN = "holds", "contradicted", "undecided", 
 ALPHA = 0.05
 
 # Metrics of which less is better: calibration divergence, seconds.
-LOWER_IS_BETTER = frozenset({"ckl", "response_time"})
+LOWER_IS_BETTER = frozenset({"ckl", "response_time", "response_ratio"})
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,13 @@ def judge_gain(ours: Interval, value: float, decimals: int) -> ClaimVerdict:
     reason = "" if verdict == HOLDS else "the interval covers 0 too" if covers else (
         f"same direction, {value:.2%} not covered" if directed else f"{value:.2%} not covered")
     return ClaimVerdict(verdict, *ours, effect_ratio=ours.diff / value if value else math.nan, reason=reason)
+
+
+def judge_margin(ours: Interval, margin: float) -> ClaimVerdict:
+    """Judge "about the same": `holds` where all of the interval lies within the margin, `contradicted` where none."""
+    inside, outside = ours.low >= -margin and ours.high <= margin, ours.low > margin or ours.high < -margin
+    verdict = HOLDS if inside else CONTRADICTED if outside else UNDECIDED
+    return ClaimVerdict(verdict, *ours, reason=f"taken as within {margin:.0%}")
 
 
 def compare_gains(first: Interval, second: Interval, better: bool, printed_diff: float | None) -> ClaimVerdict:

@@ -17,7 +17,7 @@ def write_table(name: str, results: Results, frame: pd.DataFrame, pairs: pd.Data
     """Write `<place>.{csv,md,html,tex}` of table `name` from `frame` and its significance; return its cells."""
     cells = table_frame(name, results, frame, pairs)
     sheet = lay_out(name, results.paper, cells)
-    write_csv(place.with_suffix(".csv"), cells.drop(columns=["decimals", "searched"]))
+    write_csv(place.with_suffix(".csv"), cells.drop(columns=["decimals", "searched", "sizes"]))
     for suffix, render in ((".md", rendering.markdown), (".html", rendering.html), (".tex", rendering.tex)):
         write_text(place.with_suffix(suffix), render(sheet))
     return cells

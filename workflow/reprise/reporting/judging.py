@@ -23,6 +23,7 @@ from reprise.reporting.comparisons import (
     compare_seeds,
     compare_slopes,
     judge_gain,
+    judge_margin,
     judge_sweep,
     relative_gain,
 )
@@ -60,7 +61,8 @@ def judge_claim(claim: Claim, lookup: Lookup) -> ClaimVerdict:
     if ALL in claim.datasets and claim.kind == "relative_improvement":
         return _every([_attempt(_average, claim, lookup, datasets, metric, k) for metric in claim.metrics for k in ks])
     judge = {"methods": _methods, "across": _across, "gains": _gains, "sweep": _sweep, "slopes": _slopes,
-             "groups": _groups, "group_gains": _group_gains, "trend": _trend}[claim.form]
+             "groups": _groups, "group_gains": _group_gains, "gain_trend": _gain_trend, "within": _within,
+             "trend": _trend}[claim.form]
     datasets = datasets[:1] if claim.form == "across" else datasets  # its sides name both
     return _every([_attempt(judge, claim, lookup, dataset, metric, k)
                    for dataset in datasets for metric in claim.metrics for k in ks])
@@ -76,11 +78,17 @@ def _attempt(judge: Callable[..., ClaimVerdict], *arguments: object) -> ClaimVer
 
 
 def _methods(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> ClaimVerdict:
-    """Compare the methods of both sides on one data set and metric."""
+    """Compare the methods of both sides on one data set and metric, in every group of users that the claim names."""
+    parts = [_compared(claim, lookup, dataset, metric, k, group) for group in claim.groups or ("",)]
+    return parts[0] if len(parts) == 1 else _every([*map(_named, claim.groups, parts)])
+
+
+def _compared(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int, group: str) -> ClaimVerdict:
+    """Compare the methods of both sides over one group of users, or "" for all."""
     lefts = _expanded(claim.lhs, lookup, dataset)
 
     def cell(method: str) -> Cell:
-        return Cell(dataset, method, metric, k, claim.backbone)
+        return Cell(dataset, method, metric, k, claim.backbone, group)
 
     def every(pairs: Iterable[tuple[str, str]]) -> ClaimVerdict:
         pairs = list(pairs)
@@ -119,6 +127,8 @@ def _opponents(claim: Claim, lookup: Lookup, dataset: str, left: str, lefts: tup
 
 
 def _pair(claim: Claim, lookup: Lookup, left: Cell, right: Cell) -> ClaimVerdict:
+    if claim.within is not None:
+        return judge_margin(relative_gain(lookup, left, right), claim.within)
     if claim.kind == "relative_improvement":
         return judge_gain(relative_gain(lookup, left, right), claim.value, claim.decimals)
     return compare_methods(lookup, left, right, better=claim.kind != "worse_than", factor=claim.factor)
@@ -195,6 +205,31 @@ def _group_gains(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int
                        group_of(a, here) - group_of(a, there), group_of(b, here) - group_of(b, there),
                        _larger(claim, metric), with_p=not lookup.selects_on_test))
                    for there in a.index if there != here])
+
+
+def _gain_trend(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> ClaimVerdict:
+    """Judge a relative gain that rises from each group of users to the next, seed by seed."""
+    curve = []
+    for group in claim.groups:
+        left, right = (lookup.users(Cell(dataset, method, metric, k, claim.backbone, group)).mean()
+                       for method in (*claim.lhs, *claim.rhs))
+        curve.append(left / right - 1)
+    table = pd.DataFrame(curve).replace([math.inf, -math.inf], math.nan).dropna(axis=1)
+    if table.empty:
+        raise Missing(f"{claim.rhs[0]} is 0 in some group, or the methods share no seed")
+    return judge_sweep(table.reset_index(drop=True), True, -math.inf, math.inf, claim.groups.__getitem__)
+
+
+def _within(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> ClaimVerdict:
+    """Compare means of groups, each of the method that its side names, pair after pair."""
+
+    def means(method: str, group: str) -> np.ndarray:
+        return group_of(lookup.groups(Cell(dataset, method, metric, k, claim.backbone)), group)
+
+    sides = (list(zip(side[::2], side[1::2], strict=True)) for side in (claim.lhs, claim.rhs))
+    return _every([_named(f"{left[1]} against {right[1]}", compare_seeds(
+                       means(*left), means(*right), claim.kind != "worse_than", with_p=not lookup.selects_on_test))
+                   for left, right in zip(*sides, strict=True)])
 
 
 def _trend(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> ClaimVerdict:

@@ -20,7 +20,7 @@ class OneSeed(Missing):
 class Cell(NamedTuple):
     """Where a value stands: lower-case data set, method label as claims.csv writes it, metric, k, and the backbone.
 
-    The backbone is "" where the claim names none.
+    The backbone is "" where the claim names none; `group` is "" or one of users over drift, `eta>1`.
     """
 
     dataset: str
@@ -28,6 +28,7 @@ class Cell(NamedTuple):
     metric: str
     k: int
     backbone: str = ""
+    group: str = ""
 
 
 class Lookup(Protocol):

@@ -90,7 +90,7 @@ def significance_of(paper: Paper, config: Config) -> pd.DataFrame:
 def _pairs(name: str, results: Results) -> Iterator[tuple]:
     """The pairs of an exhibit that have runs on both sides, a claim's left side first."""
     exhibit, results = results.paper.exhibits[name], results.under(name)
-    if exhibit.groups:  # means over groups: no user has one
+    if exhibit.groups or exhibit.kind == "times":  # no user has a mean over groups, or a response time
         return
     named = _claimed(results, exhibit) | _stood_in(results, exhibit)
     sweep = exhibit.kind == "figure" and any("[" in label for label in exhibit.methods)  # its points are not rivals

@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 from reprise.errors import RepriseError
 from reprise.evaluation.groups import group_names
 from reprise.files import replacing
-from reprise.papers import TUNED, Exhibit, Paper
+from reprise.papers import TUNED, Exhibit, Paper, resolve
 from reprise.reporting.printed import claims_of, printed_numbers
 from reprise.reporting.results import Results, cells, under_labels
 from reprise.reporting.sweeps import points
-from reprise.reporting.wording import searched_text, seeds_text
+from reprise.reporting.wording import searched_text, seeds_text, shortcuts_text
 from reprise.selection import datasets_of
 
 # Okabe and Ito's colours, dark ones first; a line style and a marker go with each, so that no colour is needed.
@@ -76,8 +76,10 @@ class Canvas:
         data = [f"{status} data" for status in sorted(set(part["data"]) - {"", dataset})]
         recorded = "origin" in part and bool((part["origin"] != "").any())  # device and date would not fit a title
         origin = ["of record"] if recorded else []
+        shortcuts = {shortcuts_text(resolve(self.paper, dataset, *row)) for row in _rows(part)} - {""}
         searched = ["settings searched"] if (part["variant"] == TUNED).any() else []
-        about = ", ".join([*data, seeds_text(part["seeds"]), *searched, *origin])
+        strided = ["shortcuts taken, see below"] if shortcuts else []
+        about = ", ".join([*data, seeds_text(part["seeds"]), *searched, *strided, *origin])
         return f"{self.paper.datasets[dataset].label} ({about})"
 
 
@@ -129,7 +131,15 @@ def caption(name: str, results: Results, frame: pd.DataFrame) -> str:
     shown = pd.concat([part for part in (drawn.cells, drawn.groups) if len(part)] or [drawn.cells])
     found = getattr(_module(results.paper.folder / "figures.py"), f"{name}_found", None)
     searched = searched_text(shown, results.config.trials)
-    return " ".join(filter(None, [exhibit.caption, searched, found(drawn) if found else ""]))
+    taken = (shortcuts_text(resolve(results.paper, dataset, *row))
+             for dataset, part in shown.groupby("dataset") for row in _rows(part))
+    shortcuts = [f"Shortcuts: {text}." for text in dict.fromkeys(taken) if text]
+    return " ".join(filter(None, [exhibit.caption, searched, *shortcuts, found(drawn) if found else ""]))
+
+
+def _rows(part: pd.DataFrame) -> list[list[str]]:
+    """The readings and rows that stand behind some cells; those of a data set itself apart."""
+    return part.loc[part["method"] != "", ["reading", "method"]].drop_duplicates().to_numpy(object).tolist()
 
 
 def drawing(paper: Paper, name: str) -> Callable[[Canvas], tuple[Figure, pd.DataFrame]]:

@@ -17,6 +17,7 @@ from reprise.reporting.results import (
     PAIR,
     PROVENANCE,
     RUN,
+    TIMES,
     Results,
     cells,
     read_tidy,
@@ -29,7 +30,7 @@ ATOL = 1e-6
 GROUP = ["dataset", "reading", "method", "variant"]
 IDENTITY = [*RUN, "device", "threads", "fingerprint"]
 PLACE = ["seed", "device", "threads"]  # of two runs of one cell: who must agree
-TIMED = ("wall_s", "peak_bytes")  # what moves with the weather
+TIMED = ("wall_s", "peak_bytes", *TIMES)  # what moves with the weather
 
 
 def read_runs(paper: str) -> pd.DataFrame:

@@ -14,9 +14,10 @@ import pandas as pd
 from reprise.config import Config
 from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
-from reprise.evaluation.groups import groups_of, shares_of
+from reprise.evaluation.drift import drift
+from reprise.evaluation.groups import group_names, groups_of, shares_of
 from reprise.files import read_json, replacing
-from reprise.papers import Paper, Run
+from reprise.papers import MAIN, Paper, Run
 from reprise.selection import not_prepared, plan
 from reprise.tuning import row_of, shown_under
 
@@ -37,7 +38,10 @@ STATISTICS = (
     "test_sequences",
     "attributes",
     "avg_sequence_length",
+    "features",
+    "features_unprefixed",
 )
+TIMES = ("response_time", "response_ratio")  # in 1e-4 s a list; over that of the table's first row
 COSTS = ("wall_s", "epochs", "steps", "peak_bytes")
 WHOLE = ("seed", "k", "threads", "seeds")
 REAL = ("value", "mean", "sd", "atol", "diff", "low", "high", "p", "p_adjusted", "effect", "effect_ratio")
@@ -109,10 +113,20 @@ class Results:
             key=lambda run: run.seed,
         )
 
-    def users(self, dataset: str, reading: str, label: str, metric: str, k: int) -> pd.DataFrame:
-        """Per-user values [users x seeds] on the selected list, indexed by user; empty without a finished run."""
+    def users(
+        self, dataset: str, reading: str, label: str, metric: str, k: int, group: str = ""
+    ) -> pd.DataFrame:
+        """Per-user values [users x seeds] on the selected list, indexed by user; empty without a finished run.
+
+        `group`, if given, is one over drift: users of `eta>1` alone.
+        """
         column = f"{metric}@{k}"
-        return pd.DataFrame({run.seed: _users(self._list(run))[column] for run in self.seeds(dataset, reading, label)})
+        runs = self.seeds(dataset, reading, label)
+        table = pd.DataFrame({run.seed: _users(self._list(run))[column] for run in runs})
+        if not group or table.empty:
+            return table
+        eta = _drift(Path(self.config.results, self.paper.name, dataset, "data"))
+        return table[eta[table.index] > float(group.removeprefix("eta>"))]
 
     def selects_on_test(self, dataset: str, reading: str, label: str) -> bool:
         """Say whether the test set chose any of a row's finished runs, so that no p-value may be given."""
@@ -140,6 +154,7 @@ def load_results(paper: Paper, config: Config) -> Results:
         else:
             runs[planned.run] = record
             parts.append(_measured(planned.run, record, folder))
+    parts += [_timed(paper, config, run, record) for run, record in runs.items() if paper.timed]
     parts = [part for part in parts if len(part)]
     return Results(paper, config, typed(pd.concat(parts, ignore_index=True)) if parts else empty(), runs, absent)
 
@@ -229,6 +244,10 @@ def _statistics(paper: Paper, config: Config) -> pd.DataFrame:
             stats = read_json(path)
             shared = {"dataset": key, "data": stats["status"], "fingerprint": stats["content"]}
             rows += [{**shared, "metric": name, "value": stats[name]} for name in STATISTICS if name in shown]
+            if "drift" in paper.groups:
+                eta, edges = _drift(path.parent), paper.groups["drift"]
+                rows += [{**shared, "metric": "users", "group": name, "value": int((eta > edge).sum())}
+                         for name, edge in zip(group_names("drift", edges), edges, strict=True)]
             if "items" in paper.groups and path.with_name("train.parquet").exists():
                 names = (*MEASURED, "value")
                 rows += [{**shared, **dict(zip(names, row, strict=True))} for row in _groups(paper, path)]
@@ -253,7 +272,12 @@ def _measured(run: Run, record: dict[str, Any], folder: Path) -> pd.DataFrame:
     cost = read_json(folder / "cost.json")
     parts.append(pd.DataFrame({"metric": COSTS, "value": [cost[name] for name in COSTS]}))
     frame = pd.concat(parts, ignore_index=True).reindex(columns=[*MEASURED, "value"])
-    known = {name: getattr(run, name) for name in RUN} | {
+    return frame.assign(**_known(run, record))[COLUMNS + PROVENANCE]
+
+
+def _known(run: Run, record: dict[str, Any]) -> dict[str, Any]:
+    """What stands beside every number of a run."""
+    return {name: getattr(run, name) for name in RUN} | {
         "device": record["device"],
         "threads": record["threads"],
         "data": record["data"]["status"],
@@ -261,7 +285,26 @@ def _measured(run: Run, record: dict[str, Any], folder: Path) -> pd.DataFrame:
         "commit": record["commit"],
         "date": record["date"],
     }
-    return frame.assign(**known)[COLUMNS + PROVENANCE]
+
+
+def _timed(paper: Paper, config: Config, run: Run, record: dict[str, Any]) -> pd.DataFrame:
+    """Rows for how long a run takes to make a list, where a stopwatch was held to it: the median of the passes."""
+    rows = []
+    for name, table in paper.timed.items():
+        medians = times_of(paper, config, run.dataset, run.reading, name).median()
+        if run.seed == config.seeds[0] and run.variant == MAIN and run.method in medians:
+            value = medians[run.method]
+            rows += [("response_time", value * 1e4), ("response_ratio", value / medians[table.methods[0]])]
+    frame = pd.DataFrame(rows, columns=["metric", "value"]).assign(**_known(run, record))
+    return frame.reindex(columns=COLUMNS + PROVENANCE)
+
+
+def times_of(paper: Paper, config: Config, dataset: str, reading: str, table: str) -> pd.DataFrame:
+    """Seconds a list, [passes x methods]; empty where nothing was measured."""
+    path = Path(config.results, paper.name, dataset, "times", table, f"{reading}.csv")
+    if not path.exists():
+        return pd.DataFrame()
+    return pd.read_csv(path).pivot(index="pass", columns="method", values="seconds")
 
 
 def _sweep(path: Path) -> pd.DataFrame:
@@ -273,6 +316,13 @@ def _sweep(path: Path) -> pd.DataFrame:
         for point, curve, split in zip(sweep[setting], sweep["curve"], sweep["split"], strict=True)
     ]
     return sweep.assign(group=group)[[*MEASURED, "value"]]
+
+
+@functools.cache
+def _drift(folder: Path) -> np.ndarray:
+    """eta of every user of prepared data; NaN where nothing is known of the items."""
+    data = Prepared.load(folder)
+    return drift(data) if "attributes" in data.features else np.full(data.n_users, np.nan)
 
 
 @functools.cache

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from reprise.papers import Exhibit, Paper
+from reprise.evaluation.groups import group_names
+from reprise.papers import Exhibit, Paper, resolve
 from reprise.reporting.comparisons import LOWER_IS_BETTER
 from reprise.reporting.printed import printed_numbers
 from reprise.reporting.results import Results, cells, under_labels
@@ -20,6 +21,7 @@ from reprise.reporting.wording import (
     ours_decimals,
     searched_text,
     seeds_text,
+    shortcuts_text,
 )
 from reprise.selection import datasets_of
 
@@ -29,6 +31,7 @@ COLUMNS = [
     "method",
     "metric",
     "k",
+    "group",
     "reading",
     "printed",
     "mean",
@@ -38,6 +41,7 @@ COLUMNS = [
     "mark",
     "origin",
     "data",
+    "remark",
     "reason",
 ]
 LEVEL = 0.05
@@ -87,18 +91,19 @@ def table_frame(name: str, results: Results, frame: pd.DataFrame, significance: 
     Beside `COLUMNS` come `decimals` and `searched`, what is to be said of settings that were searched.
     """
     paper, exhibit, results = results.paper, results.paper.exhibits[name], results.under(name)
-    keys = ["dataset", "method", "metric", "k", "reading"]
+    keys = ["dataset", "method", "metric", "k", "group", "reading"]
+    groups = _groups(paper, exhibit)
     grid = pd.DataFrame(_grid(results, exhibit), columns=keys).astype({"k": "Int64"})
     printed = printed_numbers(paper)
-    printed = printed[(printed["table"] == name.removeprefix("table")) & (printed["group"] == "")]
-    ours = cells(under_labels(results, frame[frame["group"] == ""], (*exhibit.methods, *exhibit.floor)))
+    printed = printed[(printed["table"] == name.removeprefix("table")) & printed["group"].isin(groups)]
+    ours = cells(under_labels(results, frame[frame["group"].isin(groups)], (*exhibit.methods, *exhibit.floor)))
     table = grid.merge(printed[[*keys[:-1], "printed", "decimals"]], how="left", on=keys[:-1])
     measured = ["variant", "mean", "sd", "seeds", "data", *(["origin"] if "origin" in ours else [])]
     table = table.merge(ours[[*keys, *measured]], how="left", on=keys)
     table = table.merge(_marks(paper, name, significance), how="left", on=keys)
     table["backbone"] = table["method"].map(lambda label: paper.method(label).backbone if label else "")
     height = table["mean"].where(~table["metric"].isin(LOWER_IS_BETTER), -table["mean"])
-    columns = [table[key] for key in ("dataset", "metric", "k", "reading")]
+    columns = [table[key] for key in ("dataset", "metric", "k", "group", "reading")]
     table["best"] = (
         table["mean"].notna()
         & (table["method"] != "")
@@ -110,9 +115,39 @@ def table_frame(name: str, results: Results, frame: pd.DataFrame, significance: 
             table["dataset"], table["reading"], table["method"], table["mean"], strict=True
         )
     ]
+    table["remark"] = [
+        "" if missing(mean) or not label else remark(results, dataset, reading, label)
+        for dataset, reading, label, mean in zip(
+            table["dataset"], table["reading"], table["method"], table["mean"], strict=True
+        )
+    ]
     for column in ("variant", "mark", "origin", "data"):
         table[column] = table[column].fillna("") if column in table else ""
-    return table[[*COLUMNS, "decimals"]].assign(searched=searched_text(table, results.config.trials))
+    said = {"searched": searched_text(table, results.config.trials), "sizes": _sizes(paper, exhibit, frame)}
+    return table[[*COLUMNS, "decimals"]].assign(**said)
+
+
+def _groups(paper: Paper, exhibit: Exhibit) -> list[str]:
+    """The groups that a table's columns are over, "" where they are over everybody."""
+    return group_names(exhibit.groups, paper.groups[exhibit.groups]) if exhibit.groups else [""]
+
+
+def _sizes(paper: Paper, exhibit: Exhibit, frame: pd.DataFrame) -> str:
+    """How many users are in each group of a table over groups."""
+    if not exhibit.groups:
+        return ""
+    counts = frame[(frame["metric"] == "users") & frame["group"].isin(_groups(paper, exhibit))]
+    said = [
+        f"{paper.datasets[dataset].label}: " + ", ".join(
+            f"{group} {value:,.0f}" for group, value in rows[["group", "value"]].to_numpy(object).tolist())
+        for dataset, rows in counts.groupby("dataset", sort=False)
+    ]
+    return f"Users in each group: {'; '.join(said)}." if said else ""
+
+
+def remark(results: Results, dataset: str, reading: str, label: str) -> str:
+    """What is to be said of a cell's runs: their shortcuts, of the row that a re-ranker orders anew, too."""
+    return shortcuts_text(resolve(results.paper, dataset, reading, label))
 
 
 def _grid(results: Results, exhibit: Exhibit) -> list[tuple]:
@@ -120,11 +155,12 @@ def _grid(results: Results, exhibit: Exhibit) -> list[tuple]:
     stand_ins = [key for key in datasets_of(results.paper, exhibit, results.config) if key not in exhibit.datasets]
     statistics = exhibit.kind == "statistics"
     return [
-        (dataset, method, metric, k, reading)
+        (dataset, method, metric, k, group, reading)
         for dataset in (*exhibit.datasets, *stand_ins)
         for method in ((*exhibit.methods, *exhibit.floor) if not statistics else ("",))
         for metric in exhibit.metrics
-        for k in (exhibit.ks if not statistics else (pd.NA,))
+        for k in (exhibit.ks if exhibit.kind == "metrics" else (pd.NA,))
+        for group in _groups(results.paper, exhibit)
         for reading in (results.paper.readings if not statistics else ("",))
     ]
 
@@ -138,7 +174,7 @@ def _marks(paper: Paper, name: str, significance: pd.DataFrame) -> pd.DataFrame:
     above, below = rows["low"] > 0, rows["high"] < 0
     lower = rows["metric"].isin(LOWER_IS_BETTER)
     mark = np.select([above.where(~lower, below), below.where(~lower, above)], [BETTER, WORSE], "")
-    return rows.assign(mark=mark)[[*keys, "mark"]]
+    return rows.assign(mark=mark, group="")[[*keys, "group", "mark"]]
 
 
 def lay_out(name: str, paper: Paper, table: pd.DataFrame) -> Sheet:
@@ -162,8 +198,8 @@ def lay_out(name: str, paper: Paper, table: pd.DataFrame) -> Sheet:
         name,
         exhibit.title,
         blocks,
-        [f"not run: {reason}" if reason[:9] != "of record" else reason for reason in notes],
-        [*filter(None, [exhibit.caption, *table["searched"].unique()]), *_remarks(table)],
+        notes,
+        [*filter(None, [exhibit.caption, *table["searched"].unique(), *table["sizes"].unique()]), *_remarks(table)],
     )
 
 
@@ -180,13 +216,14 @@ def _block(part: pd.DataFrame, row: str, title: str, label: Callable[[str], str]
     by_print, readings = part["printed"].notna().any(), [] if nothing else list(part["reading"].unique())
     titles = (["paper"] if by_print else []) + [f"ours, {reading}" if reading else "ours" for reading in readings]
     heads, rows = [], []
-    for (metric, k), _ in part.groupby(["metric", "k"], sort=False, dropna=False):
-        heads.append((metric_label(metric, k), len(titles)))
+    columns = ["metric", "k", "group"]
+    for (metric, k, group), _ in part.groupby(columns, sort=False, dropna=False):
+        heads.append((", ".join(filter(None, (metric_label(metric, k), group))), len(titles)))
     for key, cellsof in part.groupby(row, sort=False):
         if nothing and cellsof["printed"].isna().all():
             continue
         entries = []
-        for _, one in cellsof.groupby(["metric", "k"], sort=False, dropna=False):
+        for _, one in cellsof.groupby(columns, sort=False, dropna=False):
             records = one.to_dict("records")
             if by_print:
                 entries.append(_printed(records[0], part))
@@ -200,7 +237,8 @@ def _block(part: pd.DataFrame, row: str, title: str, label: Callable[[str], str]
 def _printed(record: dict, part: pd.DataFrame) -> Entry:
     if missing(record["printed"]):
         return Entry("–")
-    rivals = part[(part["metric"] == record["metric"]) & (part["dataset"] == record["dataset"])]["printed"]
+    place = [part[key] == record[key] for key in ("metric", "dataset", "group")]
+    rivals = part[np.logical_and.reduce(place)]["printed"]
     best = rivals.min() if record["metric"] in LOWER_IS_BETTER else rivals.max()
     best = bool(record["method"]) and record["printed"] == best
     return Entry(number(record["printed"], int(record["decimals"])), bold=best)
@@ -208,7 +246,8 @@ def _printed(record: dict, part: pd.DataFrame) -> Entry:
 
 def _ours(record: dict, note: Callable[[str], int]) -> Entry:
     if missing(record["mean"]):
-        return Entry("not run", note=note(record["reason"]))
+        return Entry("not run", note=note(f"not run: {record['reason']}"))
+    said = "; ".join(filter(None, (record["origin"], record["remark"])))
     decimals = 4 if missing(record["decimals"]) else ours_decimals(int(record["decimals"]))
     if missing(record["decimals"]) and not record["method"]:
         decimals = 0 if float(record["mean"]).is_integer() else 6
@@ -216,7 +255,7 @@ def _ours(record: dict, note: Callable[[str], int]) -> Entry:
         mean_sd(record["mean"], record["sd"], decimals),
         bool(record["best"]),
         record["mark"],
-        note(record["origin"]) if record["origin"] else None,
+        note(said) if said else None,
     )
 
 

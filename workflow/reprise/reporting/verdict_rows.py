@@ -12,8 +12,8 @@ from reprise.evaluation.significance import kendall
 from reprise.papers import MAIN, TUNED, Paper, load_paper, resolve
 from reprise.reporting.printed import printed_numbers
 from reprise.reporting.results import STATISTICS, Results, cells, under_labels
-from reprise.reporting.verdicts import Circumstances, judge_number
-from reprise.reporting.wording import missing
+from reprise.reporting.verdicts import UNRESOLVED, Circumstances, judge_number
+from reprise.reporting.wording import missing, shortcuts_text
 
 COLUMNS = [
     "table",
@@ -34,6 +34,7 @@ COLUMNS = [
     "command",
 ]
 ORDER = ["table", "dataset", "reading", "metric", "k", "group", "tau_b", "n", "low", "high"]
+ELSEWHERE = ("response_time",)  # what was printed of it holds for the authors' machine alone
 SLOT = ["table", "dataset", "method", "metric", "k", "group"]
 
 
@@ -79,7 +80,8 @@ def _judged(results: Results, reading: str, record: dict) -> dict:
     )
     cause = Circumstances(
         data="official" if missing(record["data"]) else record["data"],
-        protocol="" if exact or not values else departure(paper, dataset, reading, method, record["variant"]),
+        trend=(paper.datasets[dataset].trend or "") if values else "",
+        protocol="" if exact or not values else _protocol(results, dataset, reading, method, record["variant"]),
         users_error=_users_error(results, dataset, reading, method, record) if values and not exact else 0.0,
         missing=reason,
     )
@@ -91,6 +93,8 @@ def _judged(results: Results, reading: str, record: dict) -> dict:
         cause,
         exact,
     )
+    if record["metric"] in ELSEWHERE and values:
+        verdict = verdict._replace(verdict=UNRESOLVED, reason="seconds of another machine: compare the ratios")
     built = exhibit in paper.exhibits and (not method or paper.has_row(method))
     command = remake(paper.name, exhibit, results.config, dataset, reading, method) if built else ""
     known = {
@@ -118,6 +122,16 @@ def departure(paper: Paper, dataset: str, reading: str, method: str, variant: st
         if here[part][key] != base[part].get(key)
     ]
     return "; ".join([*changed, *(["tuning=search"] if variant == TUNED else [])])
+
+
+def _protocol(results: Results, dataset: str, reading: str, method: str, variant: str) -> str:
+    """What may set a run apart from the print: the reading's departures, shortcuts, epochs that were capped."""
+    paper, most = results.paper, results.config.max_epochs
+    spec = resolve(paper, dataset, reading, method)
+    capped = most is not None and most < spec["training"]["max_epochs"]
+    said = (departure(paper, dataset, reading, method, variant), shortcuts_text(spec),
+            f"max_epochs={most} for {spec['training']['max_epochs']}" if capped else "")
+    return "; ".join(filter(None, said))
 
 
 def remake(paper: str, exhibit: str, config: Config, dataset: str, reading: str, method: str) -> str:

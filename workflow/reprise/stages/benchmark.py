@@ -134,9 +134,9 @@ def median_seconds(work: Callable[[], None], repeats: int) -> float:
 def floor(trainer: Any, device: str) -> float:
     """Seconds below which no step of `trainer` can fall on this device.
 
-    Its matrix products take their operations over the rate of a large product; its dense Adam reads every parameter,
-    gradient and both moments and writes all but the gradient, 7 numbers a parameter, over the rate of a large copy. The
-    larger of the two is a bound even where both overlap.
+    Its matrix products take their operations over the rate of a large product; its dense optimiser reads every
+    parameter, gradient and moment and writes all but the gradient, 7 numbers a parameter for Adam's two moments and 5
+    for Adagrad's one, over the rate of a large copy. The larger of the two is a bound even where both overlap.
     """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -154,7 +154,8 @@ def floor(trainer: Any, device: str) -> float:
     product(), copy()
     operations = 2 * 2048**3 / median_seconds(product, PROBE)
     moved = 2 * vector.numel() * vector.element_size() / median_seconds(copy, PROBE)
-    traffic = 7 * sum(p.numel() * p.element_size() for p in trainer.method.parameters() if p.requires_grad)
+    numbers = 5 if isinstance(getattr(trainer, "optimiser", None), torch.optim.Adagrad) else 7
+    traffic = numbers * sum(p.numel() * p.element_size() for p in trainer.method.parameters() if p.requires_grad)
     return max(counter.get_total_flops() / operations, traffic / moved)
 
 

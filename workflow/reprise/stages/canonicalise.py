@@ -38,7 +38,9 @@ def main(args: argparse.Namespace, config: Config) -> None:
     rows = {}
     for name in ("interactions", "items", "users"):
         table = getattr(tables, name)
-        if table is None:
+        if callable(table):
+            table = table()
+        elif table is None:
             table = _occurring(folder / "interactions.parquet", name.removesuffix("s"))
         with replacing(folder / f"{name}.parquet") as beside:
             rows[name] = _write(table, beside)
@@ -66,6 +68,6 @@ def _write(table: pd.DataFrame | pa.RecordBatchReader, path: Path) -> int:
 def _occurring(interactions: Path, column: str) -> pd.DataFrame:
     """The users or items of a file, ascending; in memory are only these."""
     distinct = pa.array([], pq.read_schema(interactions).field(column).type)
-    for batch in pq.ParquetFile(interactions).iter_batches(columns=[column]):
+    for batch in pq.ParquetFile(interactions).iter_batches(1 << 20, columns=[column]):
         distinct = pc.unique(pa.concat_arrays([distinct, pc.unique(batch.column(0))]))
     return pd.DataFrame({column: distinct.sort().to_numpy(zero_copy_only=False)})

@@ -36,7 +36,7 @@ def main(args: argparse.Namespace, config: Config) -> None:
         if found := leaks(prepared, dataset):
             raise RepriseError(str(folder), expected="disjoint parts and ids contiguous from 0", kind="data",
                                found="; ".join(found), fix="look at the source and its split; nothing is trained on it")
-    disjoint = dataset.repeats == "refused"
+    disjoint = dataset.repeats != "kept"
     write_json(folder / "check.json", {"content": prepared.content, "disjoint": disjoint, "contiguous": True})
     logger.info("check %s %s: %s, ids contiguous", args.paper, args.dataset,
                 "parts disjoint" if disjoint else "repeats kept, as the paper has them")

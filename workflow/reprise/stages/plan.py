@@ -191,7 +191,7 @@ def _size(folder: Path | None) -> float:
 
 def _to_fetch(paper: Paper, datasets: set[str], config: Config) -> Iterable[int]:
     """Bytes of each file that the data sets still need, where the catalogue knows them."""
-    for key in datasets:
-        source = load_catalogue()[paper.dataset(key).source]
+    for name in dict.fromkeys(name for key in datasets for name in paper.dataset(key).readers):
+        source = load_catalogue()[name]
         if not Path(config.resources, "raw", source.key, RECEIPT).exists():
             yield from (file.bytes or 0 for file in source.files)

@@ -12,7 +12,8 @@ import logging
 from pathlib import Path
 
 from reprise.config import Config
-from reprise.data.prepare import noting_failure, prepare
+from reprise.data.prepare import ORDERED, noting_failure, prepare
+from reprise.data.raw import STATUSES
 from reprise.errors import RepriseError
 from reprise.files import read_json
 from reprise.papers import Dataset, data_code, load_paper
@@ -34,13 +35,17 @@ def main(args: argparse.Namespace, config: Config) -> None:
         raise RepriseError(f"{args.paper} {args.dataset}", expected="a data set with a source",
                            found=f"not run: {dataset.not_run}")
     canonical = Path(config.resources) / "canonical" / dataset.source
+    lists = canonical.with_name(dataset.lists) if dataset.lists else None
     folder = Path(config.results) / args.paper / args.dataset
-    status = read_json(canonical / "canonical.json")["status"]
+    status = max((read_json(place / "canonical.json")["status"] for place in (canonical, lists) if place),
+                 key=STATUSES.index)
+    expect = dataset.expect | dataset.expect_if.get(status, {})
     with noting_failure(folder, data_code(dataset)):
-        prepared, details = prepare(canonical / "interactions.parquet", dataset, status=status, expect=dataset.expect,
+        prepared, details = prepare(canonical / "interactions.parquet", dataset, status=status, expect=expect,
                                     where=f"{args.paper} {args.dataset}", items=canonical / "items.parquet",
-                                    users=canonical / "users.parquet")
-        prepared.save(folder / "data", {"dataset": args.dataset, "expected": dataset.expect, "split": dataset.split,
+                                    users=canonical / "users.parquet",
+                                    lists=lists / "interactions.parquet" if lists else None)
+        prepared.save(folder / "data", {"dataset": args.dataset, "expected": expect, "split": dataset.split,
                                         "order": _order(dataset), **details})
     logger.info("prepare %s %s: train %s, valid %s, test %s", args.paper, args.dataset,
                 *(f"{len(prepared.parts(part)):,}" for part in ("train", "valid", "test")))
@@ -48,7 +53,7 @@ def main(args: argparse.Namespace, config: Config) -> None:
 
 def _order(dataset: Dataset) -> str:
     """What put interactions in order when the validation part was cut."""
-    if dataset.split == "leave_one_out":
+    if dataset.split in ORDERED:
         return f"{dataset.order}, within each user"
     if dataset.valid_k is None:
         return "that of the released validation part"

@@ -90,7 +90,8 @@ class Execution:
 
         return trained(self.spec, self.data, self.run.seed, split, folder / "model.safetensors", self.device)
 
-    def _ranking(self, split: str) -> Any:
+    def ranking(self, split: str) -> Any:
+        """Who is ranked for in a split, and what they did before."""
         from reprise.training.run import ranking_of
 
         return ranking_of(self.data, split, self.device, self.spec["training"]["mask"])
@@ -103,7 +104,7 @@ class Execution:
         for folder, split in self._lists():
             if (folder / "topk.parquet").exists():
                 continue
-            ranking = self._ranking(split)
+            ranking = self.ranking(split)
             setting, k = self._selected()["setting"], max(self.spec["training"]["ks"])
             recommend(folder, self.trained(folder, split), ranking, setting, k)
 
@@ -118,7 +119,7 @@ class Execution:
                     str(folder), expected="topk.parquet", found="none", fix="run the stage recommend first"
                 )
             profile = self.spec["training"]["profile"]
-            evaluate(folder, self.data, self._ranking(split), tuple(self.spec["training"]["ks"]),
+            evaluate(folder, self.data, self.ranking(split), tuple(self.spec["training"]["ks"]),
                      Profile(**profile) if profile else None)
 
     def finish(self, finishing_s: float) -> None:

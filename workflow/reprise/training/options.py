@@ -24,7 +24,9 @@ class Training(Settings):
     """How a run is trained, and on what its epoch and inference setting are chosen."""
 
     batch: int = Field(
-        ge=1, description="size of a step: users, each with one positive and one negative item; of sequences, targets"
+        ge=1,
+        description="size of a step: users, each with one positive and one negative item; of sequences, targets; of "
+        "pointwise methods, rows",
     )
     learning_rate: float = Field(gt=0)
     l2: float = Field(
@@ -42,7 +44,9 @@ class Training(Settings):
     empty_users: Literal["skip", "item0"] = Field(
         "skip", description="users without training rows: never drawn, or item 0 is their positive"
     )
-    mask: Literal["history", "none", "zero"] = Field(
-        "history", description="a user's own history when ranking: not offered, offered, or its scores set to 0"
+    mask: Literal["history", "train", "none", "zero"] = Field(
+        "history",
+        description="a user's own history when ranking: not offered, only its training part not offered, offered, or "
+        "its scores set to 0"
     )
     profile: Profile | None = Field(None, description="what ckl and ild of a list are about; null: neither is measured")

@@ -24,12 +24,12 @@ class Tables(NamedTuple):
     """What a reader makes of a raw source.
 
     `interactions` of a file that is larger than memory are a stream, written as it is read. `items` or `users` that are
-    None are those that occur in the interactions. `facts` are counts and names worth keeping; `files` are the names of
-    the files that were read.
+    None are those that occur in the interactions; `items` of a stream may be a function, to be called at its end.
+    `facts` are counts and names worth keeping; `files` are the names of the files that were read.
     """
 
     interactions: pd.DataFrame | pa.RecordBatchReader
-    items: pd.DataFrame | None
+    items: pd.DataFrame | Callable[[], pd.DataFrame] | None
     users: pd.DataFrame | None
     facts: dict[str, int | tuple[str, ...]]
     files: tuple[str, ...]

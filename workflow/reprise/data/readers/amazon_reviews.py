@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from reprise.errors import RepriseError
 
 READ = pa.schema({"reviewerID": pa.string(), "asin": pa.string(), "unixReviewTime": pa.int64(),
                   "overall": pa.float64()})
+LONGEST, DEEPEST = 1 << 20, 32  # bytes of a line, and brackets open at a time
 SHARED = {"reviewerID": "user", "asin": "item", "unixReviewTime": "time", "overall": "rating"}
 PRODUCT = re.compile(rb"'asin':\s*'([^']*)'")
 LINE = "{'asin': text, 'brand': text, 'categories': [[text, ...], ...]}, the last two if known"
@@ -44,10 +45,19 @@ def read(folder: Path) -> Tables:
     files, facts = [path.name], {}
     meta = path.with_name(path.name.replace("reviews_", "meta_").replace("_5.json", ".json"))
     if meta.exists():
-        items = items.merge(_products(meta, set(items["item"])), how="left", on="item")
+        items = items.merge(_table(meta, set(items["item"])), how="left", on="item")
         facts = {"items_without_product": int(items["categories"].isna().sum())}
         files.append(meta.name)
     return Tables(interactions, items, users, facts, tuple(files))
+
+
+def _table(meta: Path, wanted: Collection[str]) -> pd.DataFrame:
+    """Brand and categories of the `wanted` products, the first line of each."""
+    rows = {}
+    for product in products(meta, wanted):
+        names = dict.fromkeys(name for path in product["paths"] for name in path[1:])
+        rows.setdefault(product["item"], (product["item"], product["brand"], list(names)))
+    return pd.DataFrame(list(rows.values()), columns=["item", "brand", "categories"])
 
 
 def _only(folder: Path) -> Path:
@@ -58,23 +68,37 @@ def _only(folder: Path) -> Path:
     return found[0]
 
 
-def _products(path: Path, wanted: Collection[str]) -> pd.DataFrame:
-    """Brand and categories of the `wanted` products; lines that name none of them are not looked at."""
-    products = {}
+def products(path: Path, wanted: Collection[str]) -> Iterator[dict[str, Any]]:
+    """Item, brand and category paths of the `wanted` products of a file; lines that name none are not looked at.
+
+    Raises a `RepriseError` for a line that is no literal, that is longer than `LONGEST` or nested deeper than
+    `DEEPEST`: Python's parser takes memory by the one and may fall by the other.
+    """
     try:
         with opened(path) as lines:
             for number, line in enumerate(lines, start=1):
                 if not any(name.decode("utf-8", "replace") in wanted for name in PRODUCT.findall(line)):
                     continue
                 try:
-                    product = _product(ast.literal_eval(line.decode().strip()))
+                    product = _product(literal(line))
                 except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
                     raise refused(path, number, line, LINE, str(error)) from None
                 if product["item"] in wanted:
-                    products.setdefault(product["item"], product)
+                    yield product
     except (OSError, EOFError) as error:
         raise RepriseError(str(path), expected="a whole file", found=str(error), fix="fetch the source again") from None
-    return pd.DataFrame(list(products.values()), columns=["item", "brand", "categories"])
+
+
+def literal(line: bytes) -> Any:
+    """The value of a line that is a Python literal; anything else, too long or too deep is a ValueError."""
+    if len(line) > LONGEST:
+        raise ValueError(f"a line of {len(line)} bytes")
+    characters = np.frombuffer(line, np.uint8)
+    opening, closing = (np.isin(characters, list(some)) for some in (b"[{(", b"]})"))
+    # Brackets inside texts count too: those of a real line close there as well, or are few.
+    if np.cumsum(opening.astype(int) - closing).max(initial=0) > DEEPEST:
+        raise ValueError(f"nested deeper than {DEEPEST}")
+    return ast.literal_eval(line.decode().strip())
 
 
 def _product(record: Any) -> dict[str, Any]:
@@ -84,8 +108,7 @@ def _product(record: Any) -> dict[str, Any]:
     paths = record.get("categories", [])
     if not isinstance(paths, list) or not all(isinstance(name, str) for path in paths for name in path):
         raise ValueError("categories that are no lists of texts")
-    categories = list(dict.fromkeys(name for path in paths for name in path[1:]))
     brand = record.get("brand")
     if brand is not None and not isinstance(brand, str):
         raise ValueError("a brand that is no text")
-    return {"item": record["asin"], "brand": brand, "categories": categories}
+    return {"item": record["asin"], "brand": brand, "paths": paths}

@@ -1,0 +1,60 @@
+"""Measure how long the methods of a table take to make a list, on the CPU, one after the other.
+
+Takes the trained runs of the first seed and writes results/<paper>/<dataset>/times/<table>/<reading>.csv, a row a
+method and pass. Nothing else should run meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import statistics
+from pathlib import Path
+
+import pandas as pd
+
+from reprise.config import Config
+from reprise.errors import RepriseError
+from reprise.files import read_json, replacing
+from reprise.papers import Run, load_paper
+from reprise.training.execution import Execution, set_up_torch
+
+HELP = "measure how long the methods of a table take to make a list, on the CPU"
+logger = logging.getLogger("reprise")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Name the table, and where its runs are."""
+    parser.add_argument("paper")
+    parser.add_argument("dataset")
+    parser.add_argument("table", help="a table of kind times")
+    parser.add_argument("reading")
+
+
+def main(args: argparse.Namespace, config: Config) -> None:
+    """Measure and write; raises RepriseError where a run is missing."""
+    paper = load_paper(args.paper)
+    exhibit = paper.tables.get(args.table)
+    if exhibit is None or exhibit.kind != "times":
+        raise RepriseError(f"clock {args.paper} {args.table}", expected="a table of kind times", found=args.table)
+    set_up_torch("cpu", config.threads)
+    from reprise.evaluation.timing import clock
+
+    methods = {}
+    for label in (*exhibit.methods, *exhibit.floor):
+        if paper.method(label).not_run or not config.keeps("methods", label):
+            continue
+        run = Run.named(paper, args.dataset, label, args.reading, config.seeds[0])
+        execution = Execution(run, config, "cpu")
+        if not (execution.folder / "run.json").exists():
+            raise RepriseError(f"clock {label}", expected="a finished run", found=f"no {execution.folder}/run.json")
+        selected = read_json(execution.folder / "run.json")["selected"]
+        method = execution.trained(execution.folder / selected["list"], "test")
+        methods[label] = (method, execution.ranking("test"), selected["setting"])
+    seconds = clock(methods, max(exhibit.ks))
+    rows = [(label, number, value) for label, values in seconds.items() for number, value in enumerate(values, 1)]
+    path = Path(config.results, args.paper, args.dataset, "times", args.table, f"{args.reading}.csv")
+    with replacing(path) as beside:
+        pd.DataFrame(rows, columns=["method", "pass", "seconds"]).to_csv(beside, index=False)
+    for label, values in seconds.items():
+        logger.info("%s: %.3g s a list, median of %d passes", label, statistics.median(values), len(values))
