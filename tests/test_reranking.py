@@ -14,7 +14,7 @@ import yaml
 from reprise import papers, selection
 from reprise.__main__ import main
 from reprise.config import make_config
-from reprise.data import small_sequences
+from reprise.data import small_tastes
 from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
 from reprise.files import read_json, read_yaml, write_json
@@ -24,7 +24,7 @@ from reprise.reporting.results import load_results
 from reprise.tuning import is_tuned, row_of
 from workflow_copy import Copy, copy_workflow
 
-WORLD = "small-sequences"
+WORLD = "small-tastes"
 DACSR = read_yaml(papers.PAPERS / "dacsr/paper.yaml")
 ROW = {"backbone": "SASRec", "about": ""}
 ROWS = {
@@ -60,12 +60,12 @@ def reprise(tmp_path_factory):
     (folder / "papers/toy/paper.yaml").write_text(yaml.safe_dump(toy(), sort_keys=False))
     for name in ("claims.csv", "reported.csv"):
         shutil.copy(papers.PAPERS / "dacsr" / name, folder / "papers/toy" / name)
-    world = small_sequences.make()
+    world = small_tastes.make()
     cuts = {"train": (None, -2), "valid": (-2, -1), "test": (-1, None)}
     pairs = {part: np.array([(user, item) for user, items in enumerate(world.histories) for item in items[slice(*cut)]])
              for part, cut in cuts.items()}  # fmt: skip
     features = {"attributes": pa.array([[int(one)] for one in world.category])}
-    data = Prepared(len(world.histories), len(world.successor), **pairs, status="small-world", ordered=True,
+    data = Prepared(len(world.histories), len(world.category), **pairs, status="small-world", ordered=True,
                     features=features)  # fmt: skip
     data.save(folder / "results/toy" / WORLD / "data")
     write_json(folder / "results/toy" / WORLD / "data/check.json", {})
@@ -314,7 +314,7 @@ def test_a_search_is_planned_after_what_its_trials_start_from(world):
     world.edit("papers/dacsr/paper.yaml", "readings:\n", grid)
     choice = f"out/dacsr/{WORLD}/tuning/SASRec_second_phase/sound/choice.json"
     said = world.dry(choice, **(SOME | {"tuning": "search", "trials": 2}))
-    assert "Run SASRec on small-sequences (dacsr, sound, seed 0)" in said
+    assert "Run SASRec on small-tastes (dacsr, sound, seed 0)" in said
     tuned = f"out/dacsr/{WORLD}/runs/CaliRec/sound-tuned/seed1/run.json"
     jobs = world.planned(tuned, **(SOME | {"tuning": "search", "trials": 2}))
     assert (jobs["tune"], jobs["run"]) == (1, 2), "one search, its row's run, and the re-ranker's"
