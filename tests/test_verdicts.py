@@ -55,6 +55,18 @@ def test_the_edge_of_close():
     assert judge_number(0.100, 3, [0.0844] * 3, None).verdict == "off (low)"
 
 
+def test_data_of_another_cut_show_a_trend_however_near_the_number():
+    cut = Circumstances(trend="another cut")
+    for values in ([0.111] * 3, [0.2] * 3, [0.111]):
+        found = judge_number(0.111, 3, values, None, cut)
+        assert (found.verdict, found.reason) == ("trend", "another cut")
+    assert judge_number(0.111, 3, [], None, cut).verdict == "not run"
+    # Counts of the data are compared all the same, and a wrong one has its cause.
+    assert judge_number(70, 0, [70], None, cut, exact=True).verdict == "reproduced"
+    off = judge_number(70, 0, [91], None, cut, exact=True)
+    assert (off.verdict, off.reason) == ("off (high)", "data: another cut")
+
+
 def test_coarse_print_is_unresolved():
     assert judge_number(0.003, 3, [0.003] * 3, None).verdict == "unresolved"  # .0005 is 17 % of .003
     assert judge_number(0.004, 3, [0.004] * 3, None).verdict == "reproduced"  # 12.5 %

@@ -68,6 +68,9 @@ class Dataset(Recipe):
         False,
         description="generated, or split in another way: runs only when selected by name, never beside printed values",
     )
+    trend: str | None = Field(
+        None, description="why it can be no more than like the paper's: numbers on it are judged as a trend"
+    )
     not_run: str | None = Field(None, description="why nothing is run on it yet")
 
 

@@ -23,7 +23,7 @@ from reprise.reporting.results import COSTS, STATISTICS, Results, cells, load_re
 from reprise.reporting.tables import Sheet, lay_out, table_frame
 from reprise.reporting.verdict_rows import judged, orders
 
-NUMBER_WORDS = ("reproduced", "close", "off (high)", "off (low)", "unresolved", "not run")
+NUMBER_WORDS = ("reproduced", "close", "off (high)", "off (low)", "trend", "unresolved", "not run")
 CLAIM_WORDS = ("holds", "contradicted", "undecided", "not run")
 RUN = ["dataset", "reading", "method"]
 

@@ -80,6 +80,7 @@ def _judged(results: Results, reading: str, record: dict) -> dict:
     )
     cause = Circumstances(
         data="official" if missing(record["data"]) else record["data"],
+        trend=(paper.datasets[dataset].trend or "") if values else "",
         protocol="" if exact or not values else _protocol(results, dataset, reading, method, record["variant"]),
         users_error=_users_error(results, dataset, reading, method, record) if values and not exact else 0.0,
         missing=reason,

@@ -11,7 +11,7 @@ import numpy as np
 from reprise.evaluation.significance import prediction_interval
 
 REPRODUCED, CLOSE, HIGH, LOW = "reproduced", "close", "off (high)", "off (low)"
-UNRESOLVED, NOT_RUN = "unresolved", "not run"
+TREND, UNRESOLVED, NOT_RUN = "trend", "unresolved", "not run"
 
 # Shares of the printed value: the seeds may explain at most SPREAD; within NEAR a number is still close.
 SPREAD, NEAR = 0.05, 0.15
@@ -21,11 +21,13 @@ ENOUGH_SEEDS = 3
 class Circumstances(NamedTuple):
     """What may explain a number that is off, or why there is none.
 
-    `data` is the data status; `protocol` says how this reading differs from the one that printed the number (empty if
-    it does not); `users_error` is the standard error of the mean over users; `missing` is why nothing was run.
+    `data` is the data status; `trend` says why the data can be no more than like the paper's; `protocol` says how this
+    reading differs from the one that printed the number (empty if it does not); `users_error` is the standard error of
+    the mean over users; `missing` is why nothing was run.
     """
 
     data: str = "official"
+    trend: str = ""
     protocol: str = ""
     users_error: float = 0.0
     missing: str = ""
@@ -61,6 +63,7 @@ def judge_number(
       reference method (None for the reference itself), so that a baseline cannot pass for the method;
     * `close`: within h + 15 %; the best verdict with fewer than three seeds;
     * `off (high)`, `off (low)`: beyond, with a diagnosed cause in `reason`;
+    * `trend`: the data are of another cut than the paper's, so that only claims of order can be compared;
     * `unresolved`: h alone exceeds 15 %, so that the print cannot tell; `not run`: no values.
 
     Percentages are shares of the printed value. A count of the data (`exact`) has no seeds: `reproduced` is within h.
@@ -77,6 +80,8 @@ def judge_number(
     def verdict(word: str, reason: str = "") -> Verdict:
         return Verdict(word, mean, sd, seeds, deviation, reason)
 
+    if cause.trend and not exact:
+        return verdict(TREND, cause.trend)
     if half > NEAR * scale:
         return verdict(UNRESOLVED, f"half a unit of the last digit ({half:g}) exceeds {NEAR:.0%} of {printed:g}")
     if not _within(distance, half + NEAR * scale):
@@ -94,6 +99,8 @@ def _diagnosis(excess: float, spread: float, seeds: int, cause: Circumstances) -
     """Name the first cause that applies to a number `excess` away from what rounding allows."""
     if cause.data != "official":
         return f"data: {cause.data}, not official"
+    if cause.trend:
+        return f"data: {cause.trend}"
     error = math.hypot(spread, 1.96 * cause.users_error)
     if excess <= error:
         return f"noise: within ±{error:.2g} of {seeds} seed(s) and the sampled users"

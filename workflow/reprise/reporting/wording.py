@@ -28,6 +28,7 @@ SYMBOLS = {
     "close": "≈",
     "off (high)": "▲",
     "off (low)": "▼",
+    "trend": "~",
     "unresolved": "?",
     "not run": "–",
     "holds": "✓",
