@@ -198,13 +198,22 @@ class Dag:
         paper = load_paper(wildcards.paper)
         run = Run.named(paper, wildcards.dataset, wildcards.method, wildcards.reading, 0)
         search = search_of(paper.name, run.dataset, run.method, run.reading, self.config)
-        return [str(self.results / search.folder / "choice.json")] if run.variant == TUNED else []
+        searched = run.variant == TUNED and not paper.methods[run.method].rerank
+        return [str(self.results / search.folder / "choice.json")] if searched else []
 
-    def start(self, wildcards: Any) -> list[str]:
-        """The runs whose weights a run starts from; most have no such input."""
+    def behind(self, wildcards: Any) -> list[str]:
+        """The runs that a run is made of; most have no such input."""
         paper = load_paper(wildcards.paper)
         run = Run.named(paper, wildcards.dataset, wildcards.method, wildcards.reading, int(wildcards.seed))
-        return [self._receipt(start) for start in selection.starts_of(paper, run)]
+        return [self._receipt(other) for other in selection.behind(paper, run)]
+
+    def before_search(self, wildcards: Any) -> list[str]:
+        """The runs whose weights the trials of a search start from; most have no such input."""
+        names = wildcards.paper, wildcards.dataset, wildcards.method, wildcards.reading
+        return [
+            self._receipt(other)
+            for other in selection.before_search(load_paper(wildcards.paper), search_of(*names, self.config))
+        ]
 
     def _receipt(self, run: Run) -> str:
         return str(self.results / run.folder / "run.json")
@@ -286,8 +295,14 @@ def _run_code(paper: str, dataset: str, preset: str, method: str, config: Config
     if run.variant != TUNED:
         return spec_code(spec_of(run, config))
     # Its settings may not be chosen yet: they follow from the search, and from the choice, which is an input.
-    published = spec_of(replace(run, variant=MAIN), config)
-    return digest([search_of(paper, dataset, method, run.reading, config).code, spec_code(published)])
+    published = spec_code(spec_of(replace(run, variant=MAIN), config))
+    if load_paper(paper).methods[method].rerank:
+        others = selection.behind(load_paper(paper), run)
+        codes = [
+            _run_code(paper, dataset, preset_name(one.reading, one.variant), one.method, config) for one in others
+        ]
+        return digest([codes, published])
+    return digest([search_of(paper, dataset, method, run.reading, config).code, published])
 
 
 def _presets(paper: Paper) -> list[str]:

@@ -26,6 +26,7 @@ __all__ = [
 ]  # fmt: skip
 PAPERS = Path(__file__).resolve().parent.parent / "papers"
 LABEL = re.compile(r"(?P<row>[^\[\]]+?)(?:\[(?P<settings>[^\[\]]+)\])?")
+BASE = re.compile(r"(?P<row>.+?)(?:@\+(?P<later>\d+))?")
 SETTING = re.compile(r"\s*(?P<key>\w+)\s*=\s*(?P<value>[\w.+-]+)\s*")
 # What makes a score comparable with another method's, so that no grid may vary it.
 PROTOCOL = ("metric", "k", "ks", "fit_on", "select_on", "refit", "empty_users", "profile")
@@ -37,6 +38,7 @@ class Layer(Settings):
     training: dict[str, Any] = Field(default_factory=dict)
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    rerankers: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 class Grid(Settings):
@@ -91,7 +93,24 @@ class Method(Settings):
         description="the method whose run, on the same data and with the same seed, leaves the first weights; or one "
         "for each of several parts of the model",
     )
+    rerank: str | None = Field(None, description="a file of reprise/rerank, in place of model and method")
+    reranks: str | tuple[str, ...] = Field(
+        (),
+        description="the row, or rows in the file's order, whose runs on the same data and with the same seed it ranks "
+        "anew; `FM@+1000` is FM's with that seed + 1000",
+    )
     not_run: str | None = Field(None, description="why it is not run yet")
+
+    @property
+    def component(self) -> str:
+        """The part of a resolved spec that a row's own settings and variants are about."""
+        return "rerank" if self.rerank else "method"
+
+    @property
+    def bases(self) -> dict[str, tuple[str, int]]:
+        """The rows that it re-ranks, as written: the label of each, and how much larger its seed is."""
+        written = (self.reranks,) if isinstance(self.reranks, str) else self.reranks
+        return {name: (found["row"], int(found["later"] or 0)) for name in written if (found := BASE.fullmatch(name))}
 
     @property
     def starts(self) -> dict[str, str]:
@@ -121,6 +140,7 @@ class Exhibit(Settings):
     floor: tuple[str, ...] = Field((), description="rows that the paper lacks: what no method may fall below")
     metrics: tuple[str, ...] = ()
     ks: tuple[int, ...] = (20,)
+    one_by_one: tuple[str, ...] = Field((), description="rows of a table of times that get one user at a time")
     claims: tuple[str, ...] = Field(
         (), description="ids of claims.csv that it answers, ranges `C001-C322`, families `T2-*`"
     )
@@ -224,7 +244,8 @@ def _known(table: Mapping[str, Any], key: str, what: str) -> Any:
 def variant_of(paper: Paper, label: str, dataset: str, reading: str) -> tuple[str, str]:
     """The method and variant behind a row; settings that the data set's run of the method has anyway do not count."""
     name, settings = paper.row(label)
-    own = resolve(paper, dataset, reading, name)["method"] if settings and not paper.methods[name].not_run else {}
+    row = paper.methods[name]
+    own = resolve(paper, dataset, reading, name)[row.component] if settings and not row.not_run else {}
     other = {key: value for key, value in sorted(settings.items()) if own.get(key) != value}
     # Snakemake parts a job's wildcards at commas when it starts one as a process of its own.
     return name, "~".join(f"{key}={_text(value)}" for key, value in other.items()) or MAIN
@@ -304,8 +325,12 @@ def _check(paper: Paper, where: str) -> None:
             raise RepriseError(f"{where}, groups.{kind}", expected="rising counts", found=str(list(edges)))
     used_models = {method.model for method in paper.methods.values()}
     used_methods = {method.method for method in paper.methods.values() if method.model}
+    used_rerankers = {method.rerank for method in paper.methods.values()}
     for layer in (paper.defaults, paper.grid, *paper.readings.values(), *(d.settings for d in paper.datasets.values())):
-        for kind, names, used in (("models", layer.models, used_models), ("methods", layer.methods, used_methods)):
+        kinds = [("models", layer.models, used_models), ("methods", layer.methods, used_methods)]
+        if isinstance(layer, Layer):
+            kinds.append(("rerankers", layer.rerankers, used_rerankers))
+        for kind, names, used in kinds:
             for unused in set(names) - used:
                 raise RepriseError(
                     f"{where}, {kind}.{unused}", expected=f"a {kind[:-1]} that some row uses", found=unused
@@ -316,6 +341,7 @@ def _check(paper: Paper, where: str) -> None:
                 f"{where}, methods.{name}.readings", expected="one of " + ", ".join(paper.readings), found=reading
             )
         _check_starts(paper, name, where)
+        _check_bases(paper, name, where)
         for key in method.datasets:
             _known(paper.datasets, key, f"{where}, methods.{name}.datasets: data set")
         if not method.not_run:
@@ -336,12 +362,27 @@ def _check_starts(paper: Paper, name: str, where: str, behind: tuple[str, ...] =
         _check_starts(paper, start, where, (*behind, name))
 
 
+def _check_bases(paper: Paper, name: str, where: str) -> None:
+    """Refuse a re-ranker of no rows, of unknown ones or of other re-rankers, and rows that name half of one."""
+    row, where = paper.methods[name], f"{where}, methods.{name}"
+    if bool(row.rerank) != bool(row.bases) or (row.rerank and (row.model or row.starts)):
+        given = [key for key in ("model", "starts_from", "rerank", "reranks") if getattr(row, key)]
+        raise RepriseError(where, expected="rerank and reranks, without model and starts_from; or neither of the two",
+                           found=", ".join(given))
+    for label, _ in row.bases.values():
+        base = paper.method(label)
+        if base.rerank or (base.not_run and not row.not_run):
+            raise RepriseError(f"{where}.reranks", expected="rows that are trained", found=label)
+
+
 def grid_of(paper: Paper, method: str) -> dict[str, list[Any]]:
     """The values that a search may give a method, by setting as a resolved spec has it (`training.l2`, `method.alpha`).
 
-    Empty for a method with nothing to search.
+    Empty for a method with nothing to search, and for a re-ranker, which chooses its setting by itself.
     """
     row = paper.methods[method]
+    if row.rerank:
+        return {}
     found: dict[str, list[Any]] = {}
     for grid in (paper.grid, row.grid):
         parts = {"training": grid.training, "model": grid.models.get(str(row.model), {}),
@@ -380,13 +421,16 @@ def resolve(
     Defaults < data set < reading < method < method in that reading < method on that data set.
 
     `method` is a row's label; what makes it a variant comes after all these, and last what a search has `chosen`
-    (`{"training.l2": 1e-4, "method.alpha": 1e-2}`). No layer raises `max_epochs` above the one given.
+    (`{"training.l2": 1e-4, "method.alpha": 1e-2}`; for a re-ranker by row that it re-ranks). No layer raises
+    `max_epochs` above the one given.
 
     Returns
     -------
     dict
         `{"model": {"name", ...}, "method": {"name", ...}, "training": {...}}`, each part checked by its own schema; of
-        a run that starts from others' weights also `"starts_from": {part of the model: {"method", "code"}}`.
+        a run that starts from others' weights also `"starts_from": {part of the model: {"method", "code"}}`. Of a
+        re-ranker `{"rerank": {"name", ...}, "reranks": {row: {"method", "seed", "code"}}, "training": {...}}`, `seed`
+        what is added to its own.
     """
     name, settings = paper.row(method)
     row = paper.methods[name]
@@ -394,7 +438,7 @@ def resolve(
     own = (row.settings, row.readings.get(reading, Layer()), row.datasets.get(dataset, Layer()))
     layers = [paper.defaults, paper.dataset(dataset).settings, preset, *own]
     where = f"papers/{paper.name}/paper.yaml, {method} on {dataset}, {reading}"
-    if row.model is None:
+    if row.model is None and row.rerank is None:
         raise RepriseError(where, expected="model: a file of reprise/models", found="none")
 
     def laid(pick: Any, *last: Mapping[str, Any]) -> dict[str, Any]:
@@ -407,6 +451,23 @@ def resolve(
         named = ((*key.partition("."), value) for key, value in (chosen or {}).items())
         return {key: value for owner, _, key, value in named if owner == part}
 
+    def component(kind: str, part: str, name: str, *last: Mapping[str, Any]) -> dict[str, Any]:
+        """One component, its settings checked; `kind` is the layers' key, `part` the spec's."""
+        options = laid(lambda layer: getattr(layer, kind).get(name, {}), *last)
+        folder = "rerank" if part == "rerank" else kind
+        return {part: {"name": name, **checked(options_of(folder, name), options, where).model_dump(mode="json")}}
+
+    if row.rerank:
+        return {
+            "reranks": {
+                base: {"method": label, "seed": later, "code": spec_code(
+                    resolve(paper, dataset, reading, label, max_epochs, (chosen or {}).get(base)))}
+                for base, (label, later) in row.bases.items()
+            },
+            **component("rerankers", "rerank", row.rerank, settings),
+            "training": _about(checked(Training, laid(lambda layer: layer.training), where), where),
+        }
+
     training = laid(lambda layer: layer.training, searched("training"))
     if max_epochs is not None:
         training["max_epochs"] = min(max_epochs, training.get("max_epochs", max_epochs))
@@ -415,41 +476,29 @@ def resolve(
         for part, start in row.starts.items()
     }
     origin = {"starts_from": starts} if starts else {}
-    return origin | {
-        "model": {
-            "name": row.model,
-            **checked(
-                options_of("models", row.model),
-                laid(lambda layer: layer.models.get(row.model, {}), searched("model")),
-                where,
-            ).model_dump(mode="json"),
-        },
-        "method": {
-            "name": row.method,
-            **checked(
-                options_of("methods", row.method),
-                laid(lambda layer: layer.methods.get(row.method, {}), settings, searched("method")),
-                where,
-            ).model_dump(mode="json"),
-        },
+    return {
+        **origin,
+        **component("models", "model", row.model, searched("model")),
+        **component("methods", "method", row.method, settings, searched("method")),
         "training": checked(Training, training, where).model_dump(mode="json"),
     }
 
 
+def _about(training: Training, where: str) -> dict[str, Any]:
+    """The training settings of a re-ranker, which reads what items are about."""
+    if training.profile is None:
+        raise RepriseError(where, expected="training.profile: the feature that says what items are about", found="none")
+    return training.model_dump(mode="json")
+
+
 def spec_code(spec: Mapping[str, Any]) -> str:
     """The part of a run's fingerprint that is known while the DAG is built: its settings and the code it imports."""
-    return digest(
-        {
-            "spec": spec,
-            "code": code_hash(
-                "training.run",
-                "evaluation.lists",
-                f"models.{spec['model']['name']}",
-                f"methods.{spec['method']['name']}",
-                f"training.{trainer_of(spec['method']['name'])}",
-            ),
-        }
-    )
+    if "rerank" in spec:
+        modules = ("training.reranking", f"rerank.{spec['rerank']['name']}")
+    else:
+        model, method = (spec[part]["name"] for part in ("model", "method"))
+        modules = ("training.run", f"models.{model}", f"methods.{method}", f"training.{trainer_of(method)}")
+    return digest({"spec": spec, "code": code_hash("evaluation.lists", *modules)})
 
 
 def data_code(dataset: Dataset) -> str:

@@ -10,8 +10,9 @@ from reprise.config import Config
 from reprise.data.catalogue import blocked, load_catalogue
 from reprise.errors import RepriseError
 from reprise.files import read_json
-from reprise.papers import MAIN, TUNED, Exhibit, Paper, Run, data_code, load_paper, paper_names, spec_code
-from reprise.tuning import row_of, search_of, shown_under, spec_of
+from reprise.papers import MAIN, TUNED, Exhibit, Paper, Run, data_code, load_paper, paper_names, spec_code, variant_of
+from reprise.training.options import TRIAL_SEED
+from reprise.tuning import Search, is_tuned, row_of, search_of, shown_under, spec_of
 
 
 def papers(config: Config) -> list[Paper]:
@@ -76,20 +77,36 @@ class Planned:
 def plan(paper: Paper, exhibits: Iterable[str], config: Config) -> list[Planned]:
     """Decide, for every run that the named exhibits need, whether it can be run."""
     shown = dict.fromkeys(run for name in exhibits for run in runs_of(paper, paper.exhibits[name], config))
-    wanted = dict.fromkeys(run for one in shown for run in _with_starts(paper, one))
+    wanted = dict.fromkeys(run for one in shown for run in _after_those_behind(paper, one))
     return [planned(paper, run, config) for run in wanted]
 
 
-def starts_of(paper: Paper, run: Run) -> list[Run]:
-    """The runs whose weights a run starts from."""
-    names = dict.fromkeys(paper.methods[run.method].starts.values())
-    return [replace(run, method=name, backbone=paper.methods[name].backbone, variant=MAIN) for name in names]
+def behind(paper: Paper, run: Run) -> list[Run]:
+    """The runs that a run is made of: those whose weights it starts from, those that it re-ranks."""
+    row = paper.methods[run.method]
+    places = [(start, MAIN, run.seed) for start in row.starts.values()]
+    for label, later in row.bases.values():
+        method, variant = variant_of(paper, label, run.dataset, run.reading)
+        if run.variant == TUNED and is_tuned(paper, run.dataset, label, run.reading):
+            variant = TUNED
+        places.append((method, variant, run.seed + later))
+    return [
+        replace(run, method=method, backbone=paper.methods[method].backbone, variant=variant, seed=seed)
+        for method, variant, seed in dict.fromkeys(places)
+    ]
 
 
-def _with_starts(paper: Paper, run: Run) -> Iterator[Run]:
-    """A run after all runs that it starts from, at any remove."""
-    for start in starts_of(paper, run):
-        yield from _with_starts(paper, start)
+def before_search(paper: Paper, search: Search) -> list[Run]:
+    """The runs whose weights the trials of a search start from."""
+    backbone = paper.methods[search.method].backbone
+    trial = Run(search.paper, search.dataset, search.reading, backbone, search.method, MAIN, TRIAL_SEED)
+    return behind(paper, trial)
+
+
+def _after_those_behind(paper: Paper, run: Run) -> Iterator[Run]:
+    """A run after all runs that it is made of, at any remove."""
+    for other in behind(paper, run):
+        yield from _after_those_behind(paper, other)
     yield run
 
 
@@ -98,7 +115,12 @@ def planned(paper: Paper, run: Run, config: Config) -> Planned:
     reason = paper.methods[run.method].not_run or not_prepared(paper, run.dataset, config)
     if reason:
         return Planned(run, None, reason)
-    if run.variant == TUNED:
+    others = [planned(paper, other, config) for other in behind(paper, run)]
+    if reasons := [f"it is made of {one.run.label}, not run: {one.reason}" for one in others if one.reason]:
+        return Planned(run, None, reasons[0])
+    if any(one.code is None for one in others):  # a search is still to choose
+        return Planned(run, None, None)
+    if run.variant == TUNED and not paper.methods[run.method].rerank:
         search = search_of(run.paper, run.dataset, run.method, run.reading, config)
         reason = _failed(Path(config.results, search.folder, "failure.json"), search.code)
         if search.chosen(config) is None:

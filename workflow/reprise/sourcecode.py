@@ -19,8 +19,9 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def components(kind: str) -> list[str]:
-    """Name the components of `kind` (`models`, `methods`): their files."""
-    return sorted(path.stem for path in (PACKAGE / kind).glob("*.py") if not path.stem.startswith("_"))
+    """Name the components of `kind` (`models`, `methods`, `rerank`): their files, those with settings."""
+    files = (path for path in (PACKAGE / kind).glob("*.py") if not path.stem.startswith("_"))
+    return sorted(path.stem for path in files if _options(path))
 
 
 @functools.cache
@@ -30,19 +31,21 @@ def options_of(kind: str, name: str) -> type[Settings]:
     Raises
     ------
     RepriseError
-        No such file, or no such class in it.
+        No such file with such a class.
     """
     if name not in components(kind):
         raise RepriseError(f"reprise/{kind}/{name}.py", expected="one of " + ", ".join(components(kind)), found=name)
-    tree = _tree(PACKAGE / kind / f"{name}.py")
-    found = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Options"]
-    if not found:
-        raise RepriseError(f"reprise/{kind}/{name}.py", expected="class Options(Settings)", found="none")
+    (found,) = _options(PACKAGE / kind / f"{name}.py")
     names = {key: getattr(settings, key) for key in settings.__all__} | {"__name__": f"reprise.{kind}.{name}"}
     # Our own file, not input. Annotations are evaluated at once (dont_inherit), as there is no module to find them in
     # later.
-    exec(compile(ast.Module([found[0]], []), f"reprise/{kind}/{name}.py", "exec", dont_inherit=True), names)
+    exec(compile(ast.Module([found], []), f"reprise/{kind}/{name}.py", "exec", dont_inherit=True), names)
     return names["Options"]
+
+
+def _options(path: Path) -> list[ast.ClassDef]:
+    """The class `Options` of a file, if it has one."""
+    return [node for node in _tree(path).body if isinstance(node, ast.ClassDef) and node.name == "Options"]
 
 
 @functools.cache

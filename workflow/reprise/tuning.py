@@ -111,6 +111,15 @@ def is_searched(paper: Paper, dataset: str, method: str, reading: str) -> bool:
     return (training["fit_on"], training["select_on"]) == ("train", "valid")
 
 
+def is_tuned(paper: Paper, dataset: str, method: str, reading: str) -> bool:
+    """Say whether a search chooses a row's settings, or, of a re-ranker, those of a row that it re-ranks."""
+    name, settings = paper.row(method)
+    bases = paper.methods[name].bases.values()
+    if bases and not settings and not paper.methods[name].not_run:
+        return any(is_tuned(paper, dataset, label, reading) for label, _ in bases)
+    return is_searched(paper, dataset, method, reading)
+
+
 def shown_under(paper: Paper, exhibit: Exhibit, config: Config) -> Config:
     """The configuration that an exhibit shows runs of.
 
@@ -124,7 +133,7 @@ def shown_under(paper: Paper, exhibit: Exhibit, config: Config) -> Config:
 def row_of(paper: Paper, label: str, dataset: str, reading: str, config: Config) -> tuple[str, str]:
     """The method and variant behind a row: under `tuning=search` a method's own row is its tuned run."""
     method, settings = paper.row(label)
-    if config.tuning == "search" and not settings and is_searched(paper, dataset, method, reading):
+    if config.tuning == "search" and not settings and is_tuned(paper, dataset, method, reading):
         return method, TUNED
     return variant_of(paper, label, dataset, reading)
 
@@ -139,13 +148,23 @@ def spec_of(run: Run, config: Config) -> dict[str, Any]:
     """
     paper, chosen = load_paper(run.paper), None
     if run.variant == TUNED:
-        chosen = search_of(run.paper, run.dataset, run.method, run.reading, config).chosen(config)
-        if chosen is None:
-            raise RepriseError(
-                f"{run.method} {run.dataset} {run.reading}-{TUNED}",
-                expected="settings chosen with this grid, budget and code",
-                found="none",
-                fix=f"python -m reprise tune {run.paper} {run.dataset} {run.method} {run.reading}, "
-                "with the same configuration",
-            )
+        bases = paper.methods[run.method].bases
+        chosen = {
+            base: _chosen(run, label, config)
+            for base, (label, _) in bases.items()
+            if is_tuned(paper, run.dataset, label, run.reading)
+        } if bases else _chosen(run, run.method, config)
     return resolve(paper, run.dataset, run.reading, run.label, config.max_epochs, chosen)
+
+
+def _chosen(run: Run, method: str, config: Config) -> Point:
+    """What the search of a method chose where `run` is made."""
+    chosen = search_of(run.paper, run.dataset, method, run.reading, config).chosen(config)
+    if chosen is None:
+        raise RepriseError(
+            f"{run.method} {run.dataset} {run.reading}-{TUNED}",
+            expected="settings chosen with this grid, budget and code",
+            found="none",
+            fix=f"python -m reprise tune {run.paper} {run.dataset} {method} {run.reading}, with the same configuration",
+        )
+    return chosen

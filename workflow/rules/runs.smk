@@ -1,9 +1,11 @@
-# One job a run: train, recommend and evaluate in one process; under tuning=search, one job a search before it.
+# One job a run: train (or re-rank other runs), recommend and evaluate in one process; under tuning=search, one job a
+# search before it.
 
 
 rule tune:
     input:
         "<results>/{paper}/{dataset}/data/check.json",
+        plan.before_search,
     output:
         expand(
             "<results>/{{paper}}/{{dataset}}/tuning/{{method}}/{{reading}}/{file}",
@@ -38,7 +40,7 @@ rule run:
     input:
         "<results>/{paper}/{dataset}/data/check.json",
         plan.choice,
-        plan.start,
+        plan.behind,
     output:
         expand(
             "<results>/{{paper}}/{{dataset}}/runs/{{method}}/{{reading}}/seed{{seed}}/{file}",

@@ -9,8 +9,8 @@ from reprise.data.features import Lists
 from reprise.data.interactions import Interactions
 
 
-def attribute_shares(attributes: Lists) -> Tensor:
-    """p(g | x) of every item x: 1/m on each of its m attributes (Steck, RecSys 2018, Eq. 1); [n_items, G] float32.
+def attribute_shares(attributes: Lists, dtype: torch.dtype = torch.float32) -> Tensor:
+    """p(g | x) of every item x: 1/m on each of its m attributes (Steck, RecSys 2018, Eq. 1); [n_items, G].
 
     The G columns are the attributes that some item has, in order of their numbers. An item without attributes has a
     row of zeros; one that is listed twice for an item counts twice.
@@ -19,8 +19,8 @@ def attribute_shares(attributes: Lists) -> Tensor:
     _, column = torch.unique(attributes.values, return_inverse=True)
     owner = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
     columns = int(column.max()) + 1 if len(column) else 0
-    shares = torch.zeros((len(lengths), columns), device=lengths.device)
-    return shares.index_put_((owner, column), 1 / lengths[owner].float(), accumulate=True)
+    shares = torch.zeros((len(lengths), columns), dtype=dtype, device=lengths.device)
+    return shares.index_put_((owner, column), 1 / lengths[owner].to(dtype), accumulate=True)
 
 
 def mean_share(items: Tensor, real: Tensor, shares: Tensor) -> Tensor:
@@ -57,6 +57,23 @@ def history_share(history: Interactions, users: Tensor, shares: Tensor, window: 
     total = shares.new_zeros((len(users), shares.shape[1] + 1))
     total.index_add_(0, owner, torch.cat([rows, (rows.sum(1, keepdim=True) > 0).to(rows.dtype)], 1))
     return total[:, :-1] / total[:, -1:].clamp(min=1)
+
+
+def change(history: Interactions, users: Tensor, shares: Tensor, smoothing: float = 0.01) -> Tensor:
+    """How far the two halves of each of `users`' [B] histories are apart: KL(d1 || d2) + KL(d2 || d1), [B].
+
+    d1 is the mean of the `shares` [n_items, G] of the first floor(n / 2) items, d2 that of the rest (DecRS, KDD 2021,
+    Eq. 10). 0 where either half is about nothing.
+    """
+    owner, position = history.of_users(users)
+    later = position - history.offsets[users][owner] >= (history.degrees[users] // 2)[owner]
+    rows = shares[history.items[position]]
+    total = rows.new_zeros((2 * len(users), shares.shape[1] + 1))
+    rows = torch.cat([rows, (rows.sum(1, keepdim=True) > 0).to(rows.dtype)], 1)
+    total.index_add_(0, owner + later * len(users), rows)
+    first, second = (total[:, :-1] / total[:, -1:].clamp(min=1)).chunk(2)
+    apart = kl(first, second, smoothing) + kl(second, first, smoothing)
+    return torch.where((first.sum(1) > 0) & (second.sum(1) > 0), apart, 0)
 
 
 def kl(p: Tensor, q: Tensor, smoothing: float = 0.01) -> Tensor:

@@ -7,9 +7,11 @@ from torch import Tensor
 
 from reprise.data.interactions import Interactions
 from reprise.data.prepared import Prepared
-from reprise.data.profiles import attribute_shares, history_share
+from reprise.data.profiles import attribute_shares, change, history_share
 from reprise.errors import RepriseError
 from reprise.training.options import Profile
+
+USERS = 1024  # whose histories are looked up at a time; bounds memory and changes no digit
 
 
 class Profiles:
@@ -17,10 +19,12 @@ class Profiles:
 
     Attributes
     ----------
-    shares : Tensor [n_items, G]
+    shares : Tensor [n_items, G] float64
         p(g | x) of every item.
     smoothing : float
         Share of p that is mixed into q before the two are compared.
+    ordered : bool
+        Whether histories stand in order of time.
 
     Raises
     ------
@@ -36,10 +40,15 @@ class Profiles:
             raise RepriseError("training.profile.window", expected="null: this split keeps no order of time",
                                found=str(profile.window))
         self.train = data.interactions("train", device)
-        self.shares = attribute_shares(self.train.features[profile.feature])
-        self.smoothing, self._profile = profile.smoothing, profile
+        self.shares = attribute_shares(self.train.features[profile.feature], torch.float64)
+        self.smoothing, self.ordered, self._profile = profile.smoothing, data.ordered, profile
 
     def of(self, users: Tensor, history: Interactions) -> Tensor:
-        """p(g | s) of `users` [B] by their `history`, what each did before the moment of ranking; [B, G]."""
+        """p(g | s) of `users` [B] by their `history`, what each did before the moment of ranking; [B, G] float64."""
         part = self.train if self._profile.part == "train" else history
         return history_share(part, users, self.shares, self._profile.window)
+
+    def changes(self, history: Interactions) -> Tensor:
+        """How far the two halves of every user's `history` are apart, [n_users]; see `data.profiles.change`."""
+        users = torch.arange(history.n_users, device=history.items.device)
+        return torch.cat([change(history, some, self.shares, self.smoothing) for some in users.split(USERS)])

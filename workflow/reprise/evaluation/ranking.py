@@ -27,6 +27,18 @@ class Scorer(Protocol):
     def adjust(self, scores: Tensor, setting: dict) -> Tensor: ...
 
 
+class Reorderer(Protocol):
+    """What gets the best `candidates` items of its scores that may be offered, and puts them in another order."""
+
+    candidates: int
+
+    def scores(self, users: Tensor, history: Interactions) -> Tensor: ...
+
+    def reorder(
+        self, users: Tensor, history: Interactions, items: Tensor, scores: Tensor, settings: Sequence[dict], k: int
+    ) -> list[Tensor]: ...
+
+
 class Ranking:
     """The users to rank for, what each has to find, what each did before, and which of that is not offered again.
 
@@ -62,7 +74,9 @@ class Ranking:
         self.tie_order = torch.randperm(n_items, generator=generator).to(device)
         self.chunk = max(1, CELLS // n_items)
 
-    def lists(self, scorer: Scorer, settings: Sequence[dict], k: int) -> Iterator[tuple[int, slice, Tensor, Tensor]]:
+    def lists(
+        self, scorer: Scorer | Reorderer, settings: Sequence[dict], k: int
+    ) -> Iterator[tuple[int, slice, Tensor, Tensor]]:
         """Rank chunk by chunk; each chunk is scored once for all settings.
 
         Yields
@@ -74,6 +88,7 @@ class Ranking:
         items : Tensor [B, k] int64
             Best first; -1 where fewer than k items can be offered.
         scores : Tensor [B, k]
+            What they are ranked by; of a `Reorderer` what it chose from.
 
         Raises
         ------
@@ -87,6 +102,14 @@ class Ranking:
             if self.masked_score is not None:
                 owner, position = self.history.of_users(users)
                 cells = (owner, self.history.items[position])
+            if hasattr(scorer, "reorder"):
+                if self.masked_score is not None:
+                    base = base.clone()
+                    base[cells] = self.masked_score
+                items, scores = self._top(base, users, scorer.candidates)
+                for number, places in enumerate(scorer.reorder(users, self.history, items, scores, settings, k)):
+                    yield number, rows, _taken(items, places, -1), _taken(scores, places, -torch.inf)
+                continue
             for number, setting in enumerate(settings):
                 scores = scorer.adjust(base, setting)
                 if self.masked_score is not None:
@@ -135,8 +158,17 @@ class Ranking:
 
     def _ordered(self, scores: Tensor, users: Tensor, width: int) -> Tensor:
         """Items of the best `width` where some scores are equal: one 64-bit key of score, then tie order."""
-        bits = (scores.float() + 0.0).view(torch.int32).long()  # + 0.0 makes -0.0 equal to 0.0
-        ascending = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)  # float order as integer order
         n_items = scores.shape[1]
         tie = (self.tie_order + (users * 0x9E3779B1 % n_items)[:, None]) % n_items
+        if scores.dtype == torch.float64:  # which leaves no room for a tie order in the key
+            order = tie.argsort(dim=1, descending=True)
+            best = scores.gather(1, order).sort(dim=1, descending=True, stable=True).indices[:, :width]
+            return order.gather(1, best)
+        bits = (scores.float() + 0.0).view(torch.int32).long()  # + 0.0 makes -0.0 equal to 0.0
+        ascending = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)  # float order as integer order
         return (ascending * (1 << 32) + tie).topk(width, dim=1).indices
+
+
+def _taken(values: Tensor, places: Tensor, nothing: float) -> Tensor:
+    """Of `values` [B, N] those at `places` [B, k]; `nothing` at place N."""
+    return torch.nn.functional.pad(values, (0, 1), value=nothing).gather(1, places)

@@ -98,7 +98,7 @@ class Answers:
         for label in paper.labels:
             method, settings = paper.row(label)
             if method == cell.method and parameter in settings and "[" in label:
-                own = resolve(paper, cell.dataset, self.reading, method)["method"]
+                own = resolve(paper, cell.dataset, self.reading, method)[paper.methods[method].component]
                 if all(own[key] == value for key, value in settings.items() if key != parameter):
                     found[float(settings[parameter])] = label
         return found

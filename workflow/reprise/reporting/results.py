@@ -129,6 +129,8 @@ def load_results(paper: Paper, config: Config) -> Results:
     """Read the finished runs of `paper` that `config` selects; one of other code or settings is stale and not used."""
     runs, absent, parts = {}, {}, [_statistics(paper, config)]
     for planned in plan(paper, paper.exhibits, config):
+        if planned.run.seed not in config.seeds:  # made for others to be ranked anew, and shown nowhere
+            continue
         folder = Path(config.results, planned.run.folder)
         if planned.reason:
             absent[planned.run] = planned.reason

@@ -117,6 +117,7 @@ def departure(paper: Paper, dataset: str, reading: str, method: str, variant: st
     changed = [
         f"{key}={here[part][key]} for {base[part].get(key)}"
         for part in here
+        if part not in ("starts_from", "reranks")  # other runs, which depart in the same way
         for key in here[part]
         if here[part][key] != base[part].get(key)
     ]
@@ -128,7 +129,7 @@ def _protocol(results: Results, dataset: str, reading: str, method: str, variant
     paper, most = results.paper, results.config.max_epochs
     spec = resolve(paper, dataset, reading, method)
     capped = most is not None and most < spec["training"]["max_epochs"]
-    said = (departure(paper, dataset, reading, method, variant), shortcuts_text(spec),
+    said = (departure(paper, dataset, reading, method, variant), shortcuts_text(paper, dataset, reading, method),
             f"max_epochs={most} for {spec['training']['max_epochs']}" if capped else "")
     return "; ".join(filter(None, said))
 

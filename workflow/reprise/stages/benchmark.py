@@ -48,8 +48,10 @@ def main(args: argparse.Namespace, config: Config) -> None:
                            found=f"{args.epochs} and {args.repeats}")
     paper = load_paper(args.paper)
     if args.method == "all":
-        _each_apart([name for name, method in paper.methods.items() if not method.not_run])
+        _each_apart([name for name, method in paper.methods.items() if not method.not_run and not method.rerank])
         return
+    if paper.method(args.method).rerank:
+        raise RepriseError(f"benchmark {args.method}", expected="a row that is trained", found="a re-ranker")
     backbone = paper.method(args.method).backbone
     run = Run(args.paper, args.dataset, args.reading, backbone, args.method, "main", SEED)
     with leased(config.device, Path(config.resources, "locks")) as device:

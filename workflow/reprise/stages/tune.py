@@ -18,8 +18,10 @@ from reprise.config import Config
 from reprise.errors import RepriseError
 from reprise.files import replacing, write_json
 from reprise.papers import grid_of, load_paper
+from reprise.training.behind import Behind
 from reprise.training.devices import leased
 from reprise.training.execution import noting_failure, prepared_data, set_up_torch
+from reprise.training.options import TRIAL_SEED
 from reprise.training.store import cell_fingerprint, locked
 from reprise.tuning import Point, Search, is_searched, search_of, trial_code
 
@@ -65,12 +67,13 @@ def main(args: argparse.Namespace, config: Config) -> None:
 def _trial(spec: dict[str, Any], data: Any, device: str, config: Config, label: str) -> dict[str, Any]:
     """One trial in the store, with its `fingerprint`."""
     set_up_torch(device, config.threads)
-    from reprise.training.trial import SEED, run_trial
+    from reprise.training.trial import run_trial
 
     cell = cell_fingerprint(trial_code(spec), data.content, device, config.threads)
-    entry = Path(config.resources, "store", f"{cell}-s{SEED}")
+    entry = Path(config.resources, "store", f"{cell}-s{TRIAL_SEED}")
+    origin = Behind(spec, TRIAL_SEED, data.content, device, config, label).origin()
     with locked(entry):
-        return run_trial(entry, data, spec, device, label) | {"fingerprint": entry.name}
+        return run_trial(entry, data, spec, device, label, origin=origin) | {"fingerprint": entry.name}
 
 
 def choose(trials: list[dict[str, Any]], what: str) -> int:

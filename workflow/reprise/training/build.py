@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from reprise.data.interactions import Interactions
+from reprise.data.prepared import Prepared
 from reprise.methods import Wrapper
+from reprise.training import checkpoint
 from reprise.training.loop import Loop
 from reprise.training.options import Training
 
@@ -34,6 +37,19 @@ def build(spec: dict[str, Any], interactions: Interactions, seed: int, phase: st
     (models, model_options), (methods, method_options) = parts
     model = models.Model(model_options, interactions, generator)
     return methods.Method(method_options, model, interactions, generator).eval()
+
+
+def trained(
+    spec: dict[str, Any], data: Prepared, seed: int, split: str, weights: Path, device: torch.device | str
+) -> Wrapper:
+    """Make the method whose `weights` a run left for the list of `split`, on the rows that it learned from."""
+    training = spec["training"]
+    refitted = split == "test" and training["refit"]
+    fitted = data.interactions("train+valid" if refitted else training["fit_on"], device)
+    method = build(spec, fitted, seed, "refit" if refitted else "search")
+    tensors, _ = checkpoint.load(weights)
+    method.load_state_dict({name: tensor.to(device) for name, tensor in tensors.items()})
+    return method
 
 
 def make_trainer(method: Wrapper, interactions: Interactions, options: Training, seed: int, phase: str) -> Loop:

@@ -19,6 +19,7 @@ from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
 from reprise.files import read_json, write_json
 from reprise.papers import Run, preset_name, spec_code
+from reprise.training.behind import Behind
 from reprise.training.devices import leased
 from reprise.training.options import Profile
 from reprise.training.store import cell_fingerprint, finished, link, locked
@@ -41,39 +42,27 @@ class Execution:
         self.fingerprint = f"{self.cell}-s{run.seed}"
         self.entry = Path(config.resources, "store", self.fingerprint)
         self.label = f"{run.method} {run.dataset} {preset_name(run.reading, run.variant)} seed{run.seed}"
+        self.behind = Behind(self.spec, run.seed, self.data.content, device, config, self.label)
 
     def torch(self) -> Any:
         """PyTorch, set up for this run."""
         return set_up_torch(self.device, self.config.threads)
 
     def train(self) -> None:
-        """Train into the store, or find it trained."""
+        """Train into the store, or find it trained; of a re-ranker choose its setting, which is all there is to do."""
         if (self.entry / "selected.json").exists():
             return
         self.torch()
+        if "rerank" in self.spec:
+            from reprise.training.reranking import choose
+
+            logger.info("%s: re-ranking (%s)", self.label, self.fingerprint)
+            choose(self.entry, self.data, self.spec, self.behind.bases(), self.device)
+            return
         from reprise.training.run import train
 
         logger.info("%s: training (%s)", self.label, self.fingerprint)
-        train(self.entry, self.data, self.spec, self.run.seed, self.device, self.label, origin=self._origin())
-
-    def _origin(self) -> dict[str, dict[str, Path]]:
-        """By phase and part of the model, the weights that this run starts from; empty if it starts afresh."""
-        starts = self.spec.get("starts_from", {})
-        found = {part: self._left_by(start) for part, start in starts.items()}
-        return {phase: {part: lists[phase] for part, lists in found.items()} for phase in ("search", "refit")}
-
-    def _left_by(self, start: dict[str, str]) -> dict[str, Path]:
-        """By phase, the weights that the run of another method left."""
-        cell = cell_fingerprint(start["code"], self.data.content, self.device, self.config.threads)
-        entry = Path(self.config.resources, "store", f"{cell}-s{self.run.seed}")
-        if not finished(entry):
-            raise RepriseError(
-                self.label, expected=f"a finished run of {start['method']} to start from", found=f"no {entry}/run.json",
-                fix=f"run {start['method']} first, on the same data, in the same reading and with the same seed",
-            )
-        selected = read_json(entry / "run.json")["selected"]
-        lists = {"search": selected["valid_list"] or selected["list"], "refit": selected["list"]}
-        return {phase: entry / name / "model.safetensors" for phase, name in lists.items()}
+        train(self.entry, self.data, self.spec, self.run.seed, self.device, self.label, origin=self.behind.origin())
 
     def _selected(self) -> dict[str, Any]:
         path = self.entry / "selected.json"
@@ -91,19 +80,15 @@ class Execution:
                 yield self.entry / name, split
 
     def trained(self, folder: Path, split: str) -> Any:
-        """The method whose weights lie in a list's `folder`, on the rows that the list of `split` learned from."""
+        """What ranks a list: the method whose weights lie in its `folder`, or a re-ranker of such."""
         self.torch()
-        from reprise.training import checkpoint
-        from reprise.training.build import build
+        if "rerank" in self.spec:
+            from reprise.training.reranking import make
 
-        training = self.spec["training"]
-        refitted = split == "test" and training["refit"]
-        part = "train+valid" if refitted else training["fit_on"]
-        fitted = self.data.interactions(part, self.device)
-        method = build(self.spec, fitted, self.run.seed, "refit" if refitted else "search")
-        weights, _ = checkpoint.load(folder / "model.safetensors")
-        method.load_state_dict({name: tensor.to(self.device) for name, tensor in weights.items()})
-        return method
+            return make(self.spec, self.data, self.behind.bases(), split, self.device)
+        from reprise.training.build import trained
+
+        return trained(self.spec, self.data, self.run.seed, split, folder / "model.safetensors", self.device)
 
     def ranking(self, split: str) -> Any:
         """Who is ranked for in a split, and what they did before."""

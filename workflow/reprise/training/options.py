@@ -6,6 +6,8 @@ from typing import Literal
 
 from reprise.settings import Field, Settings
 
+TRIAL_SEED = 0  # of every trial of a search; reported runs have seeds from 1 on unless asked otherwise
+
 
 class Profile(Settings):
     """What an item, a history or a list is said to be about: p(g | s), and its divergence from a list's q(g)."""

@@ -32,7 +32,6 @@ logger = logging.getLogger("reprise")
 CHECKPOINT_EVERY = 30.0  # seconds between two checkpoints; when they fall changes no result
 SAY_EVERY = 60.0  # seconds between two lines in the log
 HISTORY = ("phase", "epoch", "steps", "loss", "split", "setting", *METRICS)
-SWEEP = ("curve", "split", "c", "epoch", "metric", "k", "value")
 
 
 def list_name(split: str, setting: dict[str, Any]) -> str:
@@ -76,9 +75,9 @@ class Job:
         """Make the method, and its trainer if it learns anything, for one phase on one part of the data."""
         interactions = self.data.interactions(part, self.device)
         method = build(self.spec, interactions, self.seed, phase)
-        for part, path in self.origin.get(phase, {}).items():
+        for piece, path in self.origin.get(phase, {}).items():
             weights, _ = checkpoint.load(path)
-            method.start_from({name: tensor.to(self.device) for name, tensor in weights.items()}, part)
+            method.start_from({name: tensor.to(self.device) for name, tensor in weights.items()}, piece)
         trainable = method.model.trainable
         return method, make_trainer(method, interactions, self.options, self.seed, phase) if trainable else None
 
@@ -237,24 +236,23 @@ class Job:
             ]
         testing = self.ranking if split == "test" else ranking_of(self.data, "test", self.device, self.options.mask)
         tasks = {split: (searched, self.ranking), "test": (final, testing)}
-        for name, (method, ranking) in tasks.items():
-            settings = method.sweep()
-            with torch.no_grad():
-                measured = ranking.measure(method, settings, k, METRICS)
-            rows += [
-                {
-                    "curve": "fixed_epoch",
-                    "split": name,
-                    "c": setting["c"],
-                    "epoch": self.best.epoch,
-                    "metric": metric,
-                    "k": k,
-                    "value": values[f"{metric}@{k}"],
-                }
-                for setting, values in zip(settings, measured, strict=True)
-                for metric in METRICS
-            ]
-        return rows
+        return rows + curve(tasks, k, self.best.epoch)
+
+
+def curve(tasks: Mapping[str, tuple[Any, Ranking]], k: int, epoch: int) -> list[dict[str, Any]]:
+    """Rows of `sweep.csv`: the metrics at `k` of every setting of what ranks each split, all at one `epoch`."""
+    rows = []
+    for split, (scorer, ranking) in tasks.items():
+        settings = scorer.sweep()
+        with torch.no_grad():
+            measured = ranking.measure(scorer, settings, k, METRICS)
+        rows += [
+            {"curve": "fixed_epoch", "split": split, **setting, "epoch": epoch, "metric": metric, "k": k,
+             "value": values[f"{metric}@{k}"]}
+            for setting, values in zip(settings, measured, strict=True)
+            for metric in METRICS
+        ]
+    return rows
 
 
 def train(
@@ -298,10 +296,10 @@ def train(
     lists = {list_name(job.options.select_on, job.best.setting): searched, list_name("test", job.best.setting): final}
     for name, method in lists.items():
         checkpoint.save(folder / name / "model.safetensors", dict(method.state_dict()), {})
-    _write_csv(folder / "history.csv", HISTORY, job.history)
+    write_csv(folder / "history.csv", HISTORY, job.history)
     sweeps = job.sweeps(searched, final)
     if sweeps:
-        _write_csv(folder / "sweep.csv", SWEEP, sweeps)
+        write_csv(folder / "sweep.csv", tuple(sweeps[0]), sweeps)
     selecting, testing = lists if len(lists) == 2 else (None, *lists)
     selected = {
         "list": testing,
@@ -319,7 +317,8 @@ def train(
     return selected
 
 
-def _write_csv(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+def write_csv(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+    """Write rows as CSV, atomically; what a row lacks stays empty."""
     with replacing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()

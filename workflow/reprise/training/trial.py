@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,9 @@ import torch
 from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
 from reprise.files import read_json, write_json
+from reprise.training.options import TRIAL_SEED
 from reprise.training.run import CHECKPOINT_EVERY, Job
 from reprise.training.search import METRICS
-
-SEED = 0  # of every trial; reported runs have seeds from 1 on unless asked otherwise
 
 
 def run_trial(
@@ -25,11 +25,12 @@ def run_trial(
     device: torch.device | str,
     label: str,
     checkpoint_every: float = CHECKPOINT_EVERY,
+    origin: Mapping[str, Mapping[str, Path]] | None = None,
 ) -> dict[str, Any]:
     """Make a trial in `folder`, or go on with it from its checkpoint, or find it made (`trial.json`).
 
-    Killed at any point and started again it ends with the same numbers. The test part is taken away before anything is
-    built, so nothing can read it.
+    `origin` names the weights that it starts from, as `training.run.train` has it. Killed at any point and started
+    again it ends with the same numbers. The test part is taken away before anything is built, so nothing can read it.
 
     Returns
     -------
@@ -46,7 +47,8 @@ def run_trial(
     if made.exists():
         return read_json(made)
     started = time.perf_counter()
-    job = Job(folder, dataclasses.replace(data, test=data.test[:0]), spec, SEED, device, label, checkpoint_every)
+    unseen = dataclasses.replace(data, test=data.test[:0])
+    job = Job(folder, unseen, spec, TRIAL_SEED, device, label, checkpoint_every, origin)
     try:
         _, saved = job.resume()
         job.search(saved)
@@ -59,7 +61,7 @@ def run_trial(
         found = {"score": job.best.score, "epoch": job.best.epoch, "steps": job.best.steps,
                  "setting": job.best.setting, "metrics": {name: best[name] for name in METRICS},
                  "seconds": job.training_seconds + job.ranking_seconds, "reason": ""}  # fmt: skip
-    trial = found | {"spec": spec, "seed": SEED, "device": str(device), "threads": torch.get_num_threads()}
+    trial = found | {"spec": spec, "seed": TRIAL_SEED, "device": str(device), "threads": torch.get_num_threads()}
     write_json(made, trial)
     for path in (folder / "checkpoint.safetensors", *folder.glob(".*.part")):
         path.unlink(missing_ok=True)

@@ -1,0 +1,57 @@
+"""The finished runs that a run is made of, found in the store: whose weights it starts from, and which it re-ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reprise.config import Config
+from reprise.errors import RepriseError
+from reprise.files import read_json
+from reprise.training.store import cell_fingerprint, finished
+
+
+@dataclass(frozen=True)
+class Behind:
+    """What stands behind one run, on the same data (`content`), device and threads.
+
+    Its methods raise RepriseError where a run is not finished.
+    """
+
+    spec: Mapping[str, Any]
+    seed: int
+    content: str
+    device: str
+    config: Config
+    label: str
+
+    def origin(self) -> dict[str, dict[str, Path]]:
+        """By phase and part of the model, the weights that the run starts from; empty if it starts afresh."""
+        found = {part: self._weights(self._entry(start)) for part, start in self.spec.get("starts_from", {}).items()}
+        return {phase: {part: lists[phase] for part, lists in found.items()} for phase in ("search", "refit")}
+
+    def bases(self) -> list[tuple[Path, int]]:
+        """The entries of the runs that it re-ranks, and their seeds."""
+        bases = self.spec["reranks"].values()
+        return [(self._entry(base), self.seed + base["seed"]) for base in bases]
+
+    def _entry(self, other: Mapping[str, Any]) -> Path:
+        seed = self.seed + other.get("seed", 0)
+        cell = cell_fingerprint(other["code"], self.content, self.device, self.config.threads)
+        entry = Path(self.config.resources, "store", f"{cell}-s{seed}")
+        if not finished(entry):
+            raise RepriseError(
+                self.label, expected=f"a finished run of {other['method']}, which it is made of",
+                found=f"no {entry}/run.json",
+                fix=f"run {other['method']} first, on the same data, in the same reading and with seed {seed}",
+            )
+        return entry
+
+    @staticmethod
+    def _weights(entry: Path) -> dict[str, Path]:
+        """By phase, the weights that a run left."""
+        selected = read_json(entry / "run.json")["selected"]
+        lists = {"search": selected["valid_list"] or selected["list"], "refit": selected["list"]}
+        return {phase: entry / name / "model.safetensors" for phase, name in lists.items()}
