@@ -114,6 +114,7 @@ def imported_by(*modules: str) -> dict[str, Path]:
     return dict(sorted(seen.items()))
 
 
+@functools.cache
 def code_hash(*modules: str) -> str:
     """A short hash of all code that `modules` import, comments and docstrings left out."""
     text = "\n".join(f"# {name}\n{_plain(path)}" for name, path in imported_by(*modules).items())
