@@ -28,6 +28,13 @@ def test_less_is_better_for_a_divergence():
     assert verdict(claim(metric="ckl"), {("A", "ckl"): 0.1, ("B", "ckl"): 0.2}).verdict == "holds"
 
 
+@pytest.mark.parametrize(("metric", "expected"), [("hr", "contradicted"), ("ckl", "holds")])
+def test_less_is_better_for_a_divergence_in_a_group_too(metric, expected):
+    means = {"A": [0.1, 0.11, 0.12], "B": [0.2, 0.21, 0.22]}
+    grouped = {name: pd.DataFrame([values], index=["items>500"]) for name, values in means.items()}
+    assert verdict(claim(metric=metric, group="items>500"), grouped=grouped).verdict == expected
+
+
 def test_one_seed_decides_nothing():
     judged = verdict(claim(), A_WINS, seeds=1)
     assert judged.verdict == "undecided" and judged.reason == "one seed" and judged.effect == pytest.approx(0.1)
