@@ -129,4 +129,5 @@ def test_a_world_too_small_for_its_test_part_says_so():
 def test_unknown_format_lists_those_there_are(tmp_path):
     with pytest.raises(RepriseError) as caught:
         write("csv", tmp_path)
-    assert caught.value.expected == "one of user_lists, s3rec" and not list(tmp_path.iterdir())
+    assert caught.value.expected == "one of user_lists, s3rec, s3rec_tastes, movielens_1m"
+    assert not list(tmp_path.iterdir())

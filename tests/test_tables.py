@@ -86,7 +86,6 @@ def test_where_less_is_better_the_smallest_is_bold_and_a_fall_is_marked_as_bette
 
 def test_a_shortcut_is_told_beside_every_number_made_with_it(monkeypatch, results, significance):
     monkeypatch.setitem(wording.SHORTCUTS, "fusion", {"pairwise": "on fewer pairs"})
-    assert wording.shortcuts_text({"base": {"method": {"fusion": "pairwise"}}, "name": "pairwise"}) == "on fewer pairs"
     table = table_frame("table2", results, results.frame, significance)
     told = table[table["remark"] == "on fewer pairs"]
     assert set(zip(told["method"], told["reading"], strict=True)) == {("MACR_MF", "sound"), ("MACR_LightGCN", "sound")}

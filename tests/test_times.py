@@ -54,6 +54,15 @@ def test_passes_take_turns_and_batches_start_afresh(monkeypatch):
     assert turns == [3, 30] * 6  # the warm-up, then five passes each
 
 
+def test_one_user_at_a_time(monkeypatch):
+    now, said = [0.0], []
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
+    users = np.stack([np.arange(600), np.zeros(600, int)], 1)
+    task = (Slow(3, now, said), Ranking(users, users, 600, 4, "cpu", "none"), {})
+    assert timing.clock({"slow": task}, 2, ["slow"]) == {"slow": [3.0] * 5}  # 256 users of 3 ticks each
+    assert [one for one in said if one != "forgot"] == [(3, 1)] * (3 + 5 * 256)
+
+
 @pytest.fixture
 def measured(tmp_path):
     """A finished run of two methods, and five passes of each."""

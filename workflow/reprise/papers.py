@@ -153,6 +153,7 @@ class Exhibit(Settings):
     floor: tuple[str, ...] = Field((), description="rows that the paper lacks: what no method may fall below")
     metrics: tuple[str, ...] = ()
     ks: tuple[int, ...] = (20,)
+    one_by_one: tuple[str, ...] = Field((), description="rows of a table of times that get one user at a time")
     claims: tuple[str, ...] = Field(
         (), description="ids of claims.csv that it answers, ranges `C001-C322`, families `T2-*`"
     )

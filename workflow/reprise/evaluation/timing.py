@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 
 from reprise.evaluation.ranking import Ranking
 from reprise.methods import Wrapper
+from reprise.rerank import Ranker
 
 BATCH, WARM_UP, PASSES = 256, 3, 5  # users at a time, batches before the clock starts, passes over all users
 
 
-def clock(methods: Mapping[str, tuple[Wrapper, Ranking, dict]], k: int) -> dict[str, list[float]]:
+def clock(
+    methods: Mapping[str, tuple[Wrapper | Ranker, Ranking, dict]], k: int, one_by_one: Collection[str] = ()
+) -> dict[str, list[float]]:
     """Seconds a user of each method, pass by pass; passes of different methods take turns.
+
+    Those `one_by_one` get a user at a time, and a pass of theirs is over after as many users as a batch holds.
 
     `methods` gives a method, what it ranks for, and its inference setting. What a model keeps from one ranking for the
     next is made again in every batch.
@@ -23,16 +28,17 @@ def clock(methods: Mapping[str, tuple[Wrapper, Ranking, dict]], k: int) -> dict[
 
     def once(method: Wrapper, ranking: Ranking, setting: dict, batches: int | None = None) -> None:
         for _ in itertools.islice(ranking.lists(method, [setting], k), batches):
-            method.model.forget()
+            method.forget()
 
     seconds: dict[str, list[float]] = {name: [] for name in methods}
     with torch.no_grad():
-        for method, ranking, setting in methods.values():
-            ranking.chunk = BATCH
+        for name, (method, ranking, setting) in methods.items():
+            ranking.chunk = 1 if name in one_by_one else BATCH
             once(method, ranking, setting, WARM_UP)
         for _ in range(PASSES):
             for name, (method, ranking, setting) in methods.items():
+                users = min(BATCH, len(ranking.users)) if name in one_by_one else len(ranking.users)
                 started = time.perf_counter()
-                once(method, ranking, setting)
-                seconds[name].append((time.perf_counter() - started) / len(ranking.users))
+                once(method, ranking, setting, -(-users // ranking.chunk))
+                seconds[name].append((time.perf_counter() - started) / users)
     return seconds

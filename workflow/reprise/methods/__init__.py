@@ -65,6 +65,10 @@ class Wrapper(nn.Module):
         """Score every item for `users` [B] after their `history`, before any setting is applied; [B, n_items]."""
         return self.model.scores(users, history)
 
+    def forget(self) -> None:
+        """Drop what was made for ranking and kept for the next batch."""
+        self.model.forget()
+
     def adjust(self, scores: Tensor, setting: Setting) -> Tensor:
         """Apply an inference setting to `scores` [B, n_items]; the input is left as it is."""
         return scores

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from reprise.errors import RepriseError
 from reprise.evaluation.groups import group_names
 from reprise.files import replacing
-from reprise.papers import TUNED, Exhibit, Paper, resolve
+from reprise.papers import TUNED, Exhibit, Paper
 from reprise.reporting.printed import claims_of, printed_numbers
 from reprise.reporting.results import Results, cells, under_labels
 from reprise.reporting.sweeps import points
@@ -76,7 +76,7 @@ class Canvas:
         data = [f"{status} data" for status in sorted(set(part["data"]) - {"", dataset})]
         recorded = "origin" in part and bool((part["origin"] != "").any())  # device and date would not fit a title
         origin = ["of record"] if recorded else []
-        shortcuts = {shortcuts_text(resolve(self.paper, dataset, *row)) for row in _rows(part)} - {""}
+        shortcuts = {shortcuts_text(self.paper, dataset, *row) for row in _rows(part)} - {""}
         searched = ["settings searched"] if (part["variant"] == TUNED).any() else []
         strided = ["shortcuts taken, see below"] if shortcuts else []
         about = ", ".join([*data, seeds_text(part["seeds"]), *searched, *strided, *origin])
@@ -131,7 +131,7 @@ def caption(name: str, results: Results, frame: pd.DataFrame) -> str:
     shown = pd.concat([part for part in (drawn.cells, drawn.groups) if len(part)] or [drawn.cells])
     found = getattr(_module(results.paper.folder / "figures.py"), f"{name}_found", None)
     searched = searched_text(shown, results.config.trials)
-    taken = (shortcuts_text(resolve(results.paper, dataset, *row))
+    taken = (shortcuts_text(results.paper, dataset, *row)
              for dataset, part in shown.groupby("dataset") for row in _rows(part))
     shortcuts = [f"Shortcuts: {text}." for text in dict.fromkeys(taken) if text]
     return " ".join(filter(None, [exhibit.caption, searched, *shortcuts, found(drawn) if found else ""]))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from reprise.evaluation.groups import group_names
-from reprise.papers import Exhibit, Paper, resolve
+from reprise.papers import Exhibit, Paper
 from reprise.reporting.comparisons import LOWER_IS_BETTER
 from reprise.reporting.printed import printed_numbers
 from reprise.reporting.results import Results, cells, under_labels
@@ -116,7 +116,7 @@ def table_frame(name: str, results: Results, frame: pd.DataFrame, significance: 
         )
     ]
     table["remark"] = [
-        "" if missing(mean) or not label else remark(results, dataset, reading, label)
+        "" if missing(mean) or not label else shortcuts_text(paper, dataset, reading, label)
         for dataset, reading, label, mean in zip(
             table["dataset"], table["reading"], table["method"], table["mean"], strict=True
         )
@@ -143,11 +143,6 @@ def _sizes(paper: Paper, exhibit: Exhibit, frame: pd.DataFrame) -> str:
         for dataset, rows in counts.groupby("dataset", sort=False)
     ]
     return f"Users in each group: {'; '.join(said)}." if said else ""
-
-
-def remark(results: Results, dataset: str, reading: str, label: str) -> str:
-    """What is to be said of a cell's runs: their shortcuts, of the row that a re-ranker orders anew, too."""
-    return shortcuts_text(resolve(results.paper, dataset, reading, label))
 
 
 def _grid(results: Results, exhibit: Exhibit) -> list[tuple]:

@@ -129,7 +129,7 @@ def _protocol(results: Results, dataset: str, reading: str, method: str, variant
     paper, most = results.paper, results.config.max_epochs
     spec = resolve(paper, dataset, reading, method)
     capped = most is not None and most < spec["training"]["max_epochs"]
-    said = (departure(paper, dataset, reading, method, variant), shortcuts_text(spec),
+    said = (departure(paper, dataset, reading, method, variant), shortcuts_text(paper, dataset, reading, method),
             f"max_epochs={most} for {spec['training']['max_epochs']}" if capped else "")
     return "; ".join(filter(None, said))
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import pandas as pd
 
-from reprise.papers import TUNED
+from reprise.papers import TUNED, Paper, resolve
 
 LABELS = {
     "hr": "HR",
@@ -37,18 +36,14 @@ SYMBOLS = {
 }
 
 
-def shortcuts_text(spec: Mapping[str, Any]) -> str:
-    """Say which shortcuts a run of `spec` takes, or one that it starts from or orders anew; nothing for none."""
-    said = [SHORTCUTS[key][value] for key, value in _leaves(spec) if value in SHORTCUTS.get(key, ())]
+def shortcuts_text(paper: Paper, dataset: str, reading: str, label: str) -> str:
+    """Say which shortcuts the runs of a row take, or those that it ranks anew; nothing for none."""
+    rows = (label, *(base for base, _ in paper.method(label).bases.values()))
+    specs = [resolve(paper, dataset, reading, row) for row in rows if not paper.method(row).not_run]
+    chosen = [pair for spec in specs for pair in spec.get("method", {}).items()]
+    read = [(key, value) for key, value in chosen if isinstance(value, str)]
+    said = [SHORTCUTS[key][value] for key, value in read if value in SHORTCUTS.get(key, ())]
     return "; ".join(dict.fromkeys(said))
-
-
-def _leaves(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for key, value in spec.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value)
-        elif isinstance(value, str):
-            yield key, value
 
 
 def metric_label(metric: str, k: object = None) -> str:

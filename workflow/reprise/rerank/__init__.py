@@ -27,6 +27,10 @@ class Finished:
         """Score every item for `users` [B] after their `history`; [B, n_items]."""
         return self._method.adjust(self._method.scores(users, history), self._setting)
 
+    def forget(self) -> None:
+        """Drop what was made for ranking and kept for the next batch."""
+        self._method.forget()
+
 
 class Ranker:
     """What every re-ranker offers. It is ranked as a method is; one with `reorder` gets the best items instead.
@@ -67,6 +71,11 @@ class Ranker:
     def scores(self, users: Tensor, history: Interactions) -> Tensor:
         """Score every item for `users` [B], before any setting is applied; [B, n_items]."""
         return self.bases[0].scores(users, history)
+
+    def forget(self) -> None:
+        """Drop what was made for ranking and kept for the next batch."""
+        for base in self.bases:
+            base.forget()
 
     def adjust(self, scores: Tensor, setting: Setting) -> Tensor:
         """Apply a setting to what `scores` gave; [B, n_items]."""

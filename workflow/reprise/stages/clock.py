@@ -51,7 +51,7 @@ def main(args: argparse.Namespace, config: Config) -> None:
         selected = read_json(execution.folder / "run.json")["selected"]
         method = execution.trained(execution.folder / selected["list"], "test")
         methods[label] = (method, execution.ranking("test"), selected["setting"])
-    seconds = clock(methods, max(exhibit.ks))
+    seconds = clock(methods, max(exhibit.ks), exhibit.one_by_one)
     rows = [(label, number, value) for label, values in seconds.items() for number, value in enumerate(values, 1)]
     path = Path(config.results, args.paper, args.dataset, "times", args.table, f"{args.reading}.csv")
     with replacing(path) as beside:
