@@ -175,7 +175,7 @@ class Paper(Settings):
     readings: dict[str, Reading]
     datasets: dict[str, Dataset]
     methods: dict[str, Method]
-    groups: dict[GroupKind, tuple[float, ...]] = Field(
+    groups: dict[GroupKind, tuple[int | float, ...]] = Field(
         {},
         description="last training count of each group of items and users but the last group; the ranks of attributes, "
         "1 for the one that a history has most of, that are shown of the most one-sided histories; what a user's drift "
