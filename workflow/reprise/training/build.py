@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from reprise.data.interactions import Interactions
+from reprise.errors import RepriseError
 from reprise.methods import Wrapper
 from reprise.training.loop import Loop
 from reprise.training.options import Training
@@ -39,4 +40,6 @@ def build(spec: dict[str, Any], interactions: Interactions, seed: int, phase: st
 def make_trainer(method: Wrapper, interactions: Interactions, options: Training, seed: int, phase: str) -> Loop:
     """Make the trainer that `method` names, for one phase."""
     module = importlib.import_module(f"reprise.training.{method.trainer}")
+    if options.precision == "mixed" and not module.Trainer.mixed:
+        raise RepriseError("training.precision", expected=f"full, as {method.trainer}.py knows no other", found="mixed")
     return module.Trainer(method, interactions, options, seed, phase)
