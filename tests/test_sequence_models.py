@@ -10,7 +10,7 @@ from reprise.data.features import Lists
 from reprise.data.interactions import Interactions
 from reprise.data.windows import Windows, latest
 from reprise.errors import RepriseError
-from reprise.models import caser
+from reprise.models import caser, sequential
 from reprise.models.sequential import SequenceModel
 from reprise.sourcecode import components
 
@@ -343,6 +343,28 @@ def test_more_padding_changes_nothing(name, data):
     with torch.no_grad():
         narrow, wide = model.last(windows_of(lists, 3)), model.last(windows_of(lists, WINDOW))
     torch.testing.assert_close(narrow, wide, rtol=0, atol=2e-6)
+
+
+@each
+def test_users_are_scored_the_same_together_and_alone(name, data, monkeypatch):
+    model, users = make(name, data), torch.arange(data.n_users).flip(0)
+    with torch.no_grad():
+        alone = torch.cat([model.last(latest(data, user, WINDOW)) for user in users.split(1)])
+        for together in (1, 3, 64):
+            monkeypatch.setattr(sequential, "TOGETHER", together)
+            torch.testing.assert_close(model.summaries(users, data), alone, rtol=0, atol=2e-6)
+
+
+@each
+def test_mixed_precision_comes_close(name, data):
+    model, windows = make(name, data), windows_of([[3], [1, 2, 1], [7, 7]])
+    full = model.last(windows)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = model.last(windows)
+    mixed.float().square().sum().backward()
+    assert bool(mixed.isfinite().all()) and (mixed - full).norm() < 0.05 * full.norm()
+    grads = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    assert grads and all(grad.dtype == torch.float32 and grad.isfinite().all() for grad in grads)
 
 
 @each

@@ -13,6 +13,7 @@ from reprise.losses import bayesian_personalised, binary_over_sampled, sampled_s
 from reprise.training.build import build, make_trainer
 from reprise.training.options import Training
 from reprise.training.sequences import Samples, _counted
+from waiting import Watched
 
 USERS, ITEMS, WINDOW = 40, 25, 6
 
@@ -183,6 +184,73 @@ def test_softmax_over_items_is_cross_entropy(monkeypatch, cells, biased):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("device", losses.CELLS)
+def test_softmax_over_items_keeps_a_block_and_waits_for_nothing(monkeypatch, device):
+    monkeypatch.setitem(losses.CELLS, "cpu", losses.CELLS[device])
+    items, rows = 3000, max(1, losses.CELLS[device] // 3000)
+    states = torch.randn(min(rows, 500) + 3, 2).requires_grad_()  # on a GPU one block, here a full one and a small one
+    table, targets = torch.randn(items, 2).requires_grad_(), torch.randint(items, (len(states),))
+    with Watched() as watched:
+        loss = softmax_over_items(states, table, targets)
+        block = watched.largest
+        kept = watched.held()
+        loss.backward()
+    assert not watched.waits
+    assert block == min(rows, len(states)) * items and watched.largest == block
+    assert kept <= table.numel() < block  # of what was formed, gradients alone are left
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("mixed", [False, True])
+def test_softmax_over_items_on_a_gpu(mixed):
+    states, table, targets = torch.randn(300, 64), torch.randn(5000, 64) / 8, torch.randint(5000, (300,))
+    results = []
+    for device in ("cpu", "cuda", "cuda"):
+        s, t = (tensor.to(device).requires_grad_() for tensor in (states, table))
+        chosen = targets.to(device)
+        torch.cuda.set_sync_debug_mode("error" if device == "cuda" else "default")
+        with torch.autocast(device, torch.bfloat16, enabled=mixed and device == "cuda"):
+            loss = softmax_over_items(s, t, chosen)
+        loss.backward()
+        torch.cuda.set_sync_debug_mode("default")
+        results.append([tensor.cpu() for tensor in (loss.detach(), s.grad, t.grad)])
+    for one, other, again in zip(*results, strict=True):
+        assert (other - one).norm() < (0.01 if mixed else 1e-5) * one.norm()
+        assert torch.equal(other, again)
+
+
+def narrow(tensor):
+    """The nearest bfloat16 numbers, as float32."""
+    return tensor.bfloat16().float()
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_mixed_softmax_is_cross_entropy_of_narrow_products(monkeypatch, biased):
+    monkeypatch.setitem(losses.CELLS, "cpu", ITEMS)  # blocks of TALLER rows
+    generator = torch.Generator().manual_seed(0)
+    states, table, bias = (torch.randn(*shape, generator=generator) for shape in ((21, 4), (ITEMS, 4), (ITEMS,)))
+    targets = torch.randint(ITEMS, (21,), generator=generator)
+    results = []
+    for ours in (True, False):
+        s, t, b = (tensor.clone().requires_grad_() for tensor in (states, table, bias))
+        if ours:
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = softmax_over_items(s, t, targets, b if biased else None)
+        else:
+            logits = narrow(narrow(states) @ narrow(table).T) + (bias if biased else 0)
+            loss = torch.nn.functional.cross_entropy(logits, targets)
+            wrong = (logits.softmax(1) - torch.eye(ITEMS)[targets]) / 21
+            s.grad, t.grad, b.grad = wrong @ table, wrong.T @ states, wrong.sum(0)
+        if ours:
+            loss.backward()
+        results.append([loss.detach(), s.grad, t.grad, *([b.grad] if biased else [])])
+    (loss, *grads), (wanted, *right) = results
+    assert loss.dtype == torch.float32 and loss.item() == pytest.approx(wanted.item(), rel=1e-6)  # sums are not narrow
+    for one, other in zip(grads, right, strict=True):
+        assert one.dtype == torch.float32 and (one - other).norm() < 2**-8 * 1.5 * other.norm()
+
+
 def test_softmax_over_items_leaves_out_what_does_not_count():
     states, table = torch.randn(5, 4), torch.randn(ITEMS, 4)
     targets, counted = torch.tensor([3, 1, 0, 7, 1]), torch.tensor([True, False, True, True, False])
@@ -315,7 +383,48 @@ def test_ranking_hands_over_the_history_in_order_of_time():
     assert seen == [[3, 2]]
 
 
+# Mixed precision
+
+
+def steps(precision, samples="one_pass", **changes):
+    data = laid(histories(4 * WINDOW))
+    method = build(spec(samples=samples, **changes), data, 1, "search")
+    trainer = make_trainer(method, data, options(precision=precision), 1, "search")
+    return trainer, [trainer.train(1) for _ in range(12)]
+
+
+@pytest.mark.parametrize("loss", ["softmax", "bce", "bpr", "sampled_softmax"])
+def test_mixed_precision_trains_almost_the_same_and_keeps_full_weights(loss):
+    (_, full), (trainer, mixed) = (steps(precision, loss=loss) for precision in ("full", "mixed"))
+    assert mixed != full and mixed == pytest.approx(full, rel=0.01)
+    assert all(tensor.dtype == torch.float32 for tensor in trainer.state()[0].values() if tensor.is_floating_point())
+    assert trainer.method.scores(torch.arange(3), trainer.data).dtype == torch.float32
+    assert mixed == steps("mixed", loss=loss)[1]
+
+
+def test_a_step_of_the_engine_waits_for_nothing():
+    trainer, _ = steps("full", loss="bce", dropout=0.5)
+    with Watched() as watched:
+        trainer._step()
+    assert watched.results and not watched.waits
+
+
+def test_other_trainers_refuse_mixed_precision():
+    data = laid(histories())
+    mf = {"model": {"name": "mf", "dim": 4}, "method": {"name": "plain"}}
+    with pytest.raises(RepriseError, match="training.precision"):
+        make_trainer(build(mf, data, 1, "search"), data, options(precision="mixed"), 1, "search")
+
+
 # Bad input
+
+
+def test_a_window_of_nobody_s_history_is_padding():
+    empty = laid([[], []])
+    windows = latest(empty, torch.tensor([0, 1]), 3)
+    assert windows.items.tolist() == [[ITEMS] * 3] * 2 and windows.lengths.tolist() == [0, 0]
+    scores = build(spec(), empty, 1, "search").scores(torch.tensor([0, 1]), empty)
+    assert scores.shape == (2, ITEMS) and bool(scores.isfinite().all())
 
 
 def test_nobody_with_two_items_is_an_error():

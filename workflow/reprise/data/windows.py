@@ -34,7 +34,9 @@ def cut(history: Interactions, users: Tensor, ends: Tensor, width: int) -> Windo
     column = torch.arange(width, device=users.device)
     place = (history.offsets[users] + starts)[:, None] + column
     inside = column < lengths[:, None]
-    items = history.items[place.clamp(max=max(len(history.items) - 1, 0))]
+    if not len(history.items):
+        return Windows(users, torch.full_like(place, history.n_items), lengths)
+    items = history.items[place.clamp(max=len(history.items) - 1)]
     return Windows(users, torch.where(inside, items, history.n_items), lengths)
 
 

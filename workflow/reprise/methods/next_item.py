@@ -99,7 +99,7 @@ class Method(NextItem):
         if self.options.loss == "softmax":
             return softmax_over_items(states, table, batch.items, bias) + self.model.penalty()
         ids = torch.cat([batch.items[:, None], batch.negatives], 1)
-        logits = (take(table, ids) @ states[:, :, None]).squeeze(2)
+        logits = (take(table, ids) @ states[:, :, None]).squeeze(2).float()
         if bias is not None:
             logits = logits + bias[ids]
         return SAMPLED[self.options.loss](logits[:, 0], logits[:, 1:]) + self.model.penalty()

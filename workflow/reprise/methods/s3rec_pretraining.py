@@ -70,7 +70,7 @@ class Method(Wrapper):
         return attributes + weigh.mip * items + weigh.sp * self._segment_loss(windows)
 
     def _attribute_loss(self, states: Tensor, has: Tensor, where: Tensor, masked: bool) -> Tensor:
-        logits = self.model.attribute_logits(states, masked)
+        logits = self.model.attribute_logits(states, masked).float()
         return (nn.functional.binary_cross_entropy_with_logits(logits, has, reduction="none").sum(2) * where).sum()
 
     def _segment_loss(self, windows: Windows) -> Tensor:

@@ -75,7 +75,7 @@ class Model(SequenceModel):
         bags = nn.functional.embedding_bag
         if self.energy is None:
             return bags(self.values, self.attribute, self.starts, mode="mean")
-        energy = self.energy(self.attribute)
+        energy = self.energy(self.attribute).float()
         highest = bags(self.values, energy.detach(), self.starts, mode="max")
         shares = (take(energy, self.values) - highest[self.owner]).exp()
         sums = bags(torch.arange(len(shares), device=shares.device), shares, self.starts, mode="sum")

@@ -96,7 +96,7 @@ class Model(SequenceModel):
         around, inside = (
             self.both_ways(windows)[rows, windows.lengths.clamp(min=1) - 1] for windows in (context, segment)
         )
-        return (self.sp(around) * inside).sum(1).sigmoid()
+        return (self.sp(around) * inside).float().sum(1).sigmoid()
 
     def output(self) -> tuple[Tensor, Tensor | None]:
         """The input table without padding and mask."""

@@ -1,6 +1,6 @@
 """Measure what a run costs here: seconds a step, an epoch and a ranking, peak memory, and the least a step can take.
 
-Trains on prepared data as a run does, with the configured device and threads, after one epoch to warm up. Prints one
+Trains on prepared data as a run does, with the configured device and threads, after a few steps to warm up. Prints one
 JSON object a method on standard output and keeps nothing: no run, no checkpoint (on a GPU, the lock that every run
 takes). `all` measures every method of the paper, each in a process of its own, so that peak memory is its own.
 """
@@ -27,6 +27,7 @@ from reprise.training.execution import Execution, keep_freed_memory
 
 HELP = "measure seconds a step, an epoch and a ranking, and peak memory; keeps nothing"
 SEED = 1  # costs do not depend on it
+WARM_UP = 20  # steps
 PROBE = 3  # repeats of a probe of the device
 logger = logging.getLogger("reprise")
 
@@ -105,7 +106,7 @@ def measure(execution: Execution, epochs: int, repeats: int) -> dict[str, Any]:
 
     epoch_s = step_s = floor_s = share = None
     if trainer is not None:
-        trainer.train(trainer.steps_per_epoch)
+        trainer.train(min(WARM_UP, trainer.steps_per_epoch))
         epoch_s = median_seconds(train, repeats) / epochs
         step_s = epoch_s / trainer.steps_per_epoch
     rank(settings[:1])

@@ -11,6 +11,7 @@ import torch
 
 from reprise.data.interactions import Interactions
 from reprise.data.prepared import Prepared
+from reprise.errors import RepriseError
 from reprise.methods import Wrapper
 from reprise.training import checkpoint
 from reprise.training.loop import Loop
@@ -55,4 +56,6 @@ def trained(
 def make_trainer(method: Wrapper, interactions: Interactions, options: Training, seed: int, phase: str) -> Loop:
     """Make the trainer that `method` names, for one phase."""
     module = importlib.import_module(f"reprise.training.{method.trainer}")
+    if options.precision == "mixed" and not module.Trainer.mixed:
+        raise RepriseError("training.precision", expected=f"full, as {method.trainer}.py knows no other", found="mixed")
     return module.Trainer(method, interactions, options, seed, phase)

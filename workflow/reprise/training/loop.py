@@ -23,6 +23,8 @@ DIVERGED = 100.0  # times the loss of the first step, before anything was learne
 class Loop:
     """Fits one method; its whole state can be saved and restored to the bit."""
 
+    mixed = False  # whether it knows `precision: mixed`
+
     def __init__(self, method: Wrapper, device: torch.device, phase: str, steps_per_epoch: int):
         self.method, self.device, self.phase, self.steps_per_epoch = method, device, phase, steps_per_epoch
         self.steps = 0

@@ -44,6 +44,10 @@ class Training(Settings):
     empty_users: Literal["skip", "item0"] = Field(
         "skip", description="users without training rows: never drawn, or item 0 is their positive"
     )
+    precision: Literal["full", "mixed"] = Field(
+        "full", description="of sequence models: float32 throughout; or matrix products of bfloat16 numbers, while "
+        "weights, their gradients and all sums stay float32. Ranking is always in full"
+    )
     mask: Literal["history", "train", "none", "zero"] = Field(
         "history",
         description="a user's own history when ranking: not offered, only its training part not offered, offered, or "

@@ -111,6 +111,8 @@ class Trainer(Loop):
     the generators, PyTorch's global ones included, from which dropout is drawn, are seeded by the step's number.
     """
 
+    mixed = True
+
     def __init__(self, method: NextItem, interactions: Interactions, options: Training, seed: int, phase: str):
         kind = method.options.samples
         if options.l2:
@@ -140,7 +142,9 @@ class Trainer(Loop):
         torch.manual_seed(drawn)
         self.generator.manual_seed(drawn)
         self.method.train()
-        loss = self.method.loss(self._batch(self.epoch, place))
+        batch = self._batch(self.epoch, place)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "mixed"):
+            loss = self.method.loss(batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()

@@ -15,6 +15,8 @@ from reprise.data.windows import Windows, latest
 from reprise.errors import RepriseError
 from reprise.models import ScoringModel
 
+TOGETHER = 64  # users whose windows are padded to one width where all are ranked; changes only a product's rounding
+
 
 class SequenceModel(ScoringModel):
     """A model whose score of an item is <h, q_i> + b_i, h [D] its summary of the window and q the output table.
@@ -61,9 +63,24 @@ class SequenceModel(ScoringModel):
 
     def scores(self, users: Tensor, history: Interactions) -> Tensor:
         """Score every item for `users` [B] after their `history`, [B, n_items]."""
-        summary = self.last(latest(history, users, self.window))
+        summary = self.summaries(users, history)
         table, bias = self.output()
         return summary @ table.T if bias is None else torch.addmm(bias, summary, table.T)
+
+    def summaries(self, users: Tensor, history: Interactions) -> Tensor:
+        """The summary of each of `users` [B] after all of their `history`, [B, D].
+
+        Users with histories of like length are read together: most are short, and padding all to the longest window
+        would cost several times what they do.
+        """
+        lengths = history.degrees[users].clamp(max=self.window)
+        order = lengths.argsort(stable=True)
+        widths = lengths[order].tolist()
+        parts = [
+            self.last(latest(history, users[piece], max(1, widths[min(start + TOGETHER, len(widths)) - 1])))
+            for start, piece in zip(range(0, len(users), TOGETHER), order.split(TOGETHER), strict=True)
+        ]
+        return torch.cat(parts)[order.argsort()]
 
 
 def real(windows: Windows) -> Tensor:
