@@ -121,7 +121,7 @@ def calibrated_over_items(
     """
     if weight == 0:
         return softmax_over_items(states, table, targets)
-    with torch.autocast(states.device.type, enabled=False):  # narrow numbers are not worth it: half of it is not products
+    with torch.autocast(states.device.type, enabled=False):  # in full: much of it is no product
         states = states.to(table.dtype)
         return _CalibratedOverItems.apply(states, table, targets, attributes, wanted, weight, temperature)
 
