@@ -18,7 +18,7 @@ from reprise.methods import pairs
 from reprise.methods.macr import outer_softplus
 from reprise.models import lightgcn, lightgcn_loops
 from reprise.papers import load_paper, paper_names, resolve
-from reprise.sourcecode import PACKAGE, components, options_of, trainer_of
+from reprise.sourcecode import PACKAGE, components, imported_by, options_of, trainer_of
 from reprise.training.build import build, make_trainer
 from reprise.training.options import Training
 
@@ -144,7 +144,8 @@ def test_stopped_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bits(spec, dat
     ("kind", "name"), [(kind, name) for kind in ("models", "methods") for name in components(kind)]
 )
 def test_every_option_is_read(kind, name):
-    files = [PACKAGE / kind / f"{name}.py"]
+    # What a method shares with others is read where it stands.
+    files = [path for module, path in imported_by(f"{kind}.{name}").items() if module.startswith(f"{kind}.")]
     if kind == "methods":
         files.append(PACKAGE / "training" / f"{trainer_of(name)}.py")
     nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
@@ -333,12 +334,17 @@ def test_it_beats_random_on_the_small_world(name, small_world, small_sequences, 
     def trained(spec):
         method = build(spec, data, 1, "search")
         if method.model.trainable:
-            options = training_of(spec, batch=256, learning_rate=0.01)
-            make_trainer(method, data, options, 1, "search").train(250)
+            rows = method.trainer == "rows"  # a pair a row, and Adagrad
+            # A step of windows has all the targets of half of the users.
+            steps = 800 if rows else 25 if spec["method"].get("samples") == "last_window" else 250
+            options = training_of(spec, batch=256, learning_rate=0.02 if rows else 0.01)
+            make_trainer(method, data, options, 1, "search").train(steps)
         setting = (method.sweep() or method.choices())[0]
         with torch.no_grad():
             return ranking.measure(method, [setting], 20, ["ndcg"])[0]["ndcg@20"]
 
     chance = trained(next(spec for spec in SPECS.values() if spec["model"]["name"] == "random"))
-    # Random finds .033; a trained model several times that; popularity, on a test uniform over items, a little more.
-    assert trained(SPECS[name]) > chance * (1.05 if SPECS[name]["model"]["name"] == "popularity" else 2)
+    # Random finds .033; a trained model several times that; popularity, on a test uniform over items, a little more. In
+    # the world of ratings users have many good items: random finds .115, a trained model at least twice that.
+    least = 1.05 if SPECS[name]["model"]["name"] == "popularity" else 1.6 if ranking is rated[1] else 2
+    assert trained(SPECS[name]) > chance * least

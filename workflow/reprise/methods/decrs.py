@@ -41,6 +41,7 @@ class Method(pointwise.Method):
     """
 
     source = "Wang et al.: DecRS (KDD 2021), Eq. 6 to 8; half the pairs, and v from N(0, 1): WenjieWWJ/DecRS"
+    trainer = "rows"
 
     def __init__(
         self, options: Options, model: FactorisationMachine, interactions: Interactions, generator: torch.Generator

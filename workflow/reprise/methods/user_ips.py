@@ -31,6 +31,7 @@ class Method(pointwise.Method):
     """Pointwise training with weights min(1 / rho_u, clip), rho_u the propensity P(d_u) = |H_u| / sum_v |H_v|."""
 
     source = "Wang et al.: DecRS (KDD 2021), section 4.1 (its baseline IPS), after Saito et al. (WSDM 2020)"
+    trainer = "rows"
 
     def __init__(
         self, options: Options, model: FactorisationMachine, interactions: Interactions, generator: torch.Generator
