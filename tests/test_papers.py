@@ -5,11 +5,10 @@ from __future__ import annotations
 import copy
 
 import pytest
-from reprise import papers
 from reprise.data.catalogue import load_catalogue
 from reprise.errors import RepriseError
 from reprise.files import read_yaml
-from reprise.papers import claim_ids, load_paper, paper_names, resolve
+from reprise.papers import PAPERS, claim_ids, load_paper, loading, paper_names, resolve
 
 
 @pytest.mark.parametrize("name", paper_names())
@@ -23,9 +22,9 @@ def checked(monkeypatch):
     """Check a copy of MACR's file after a change; give the error's text."""
 
     def check(change):
-        values = copy.deepcopy(read_yaml(papers.PAPERS / "macr/paper.yaml"))
+        values = copy.deepcopy(read_yaml(PAPERS / "macr/paper.yaml"))
         change(values)
-        monkeypatch.setattr(papers, "read_yaml", lambda _: values)
+        monkeypatch.setattr(loading, "read_yaml", lambda _: values)
         with pytest.raises(RepriseError) as caught:
             load_paper.__wrapped__("macr")
         return caught.value.text()

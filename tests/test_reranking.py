@@ -11,21 +11,21 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import yaml
-from reprise import papers, selection
+from reprise import selection
 from reprise.__main__ import main
 from reprise.config import make_config
 from reprise.data import small_tastes
 from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
 from reprise.files import read_json, read_yaml, write_json
-from reprise.papers import MAIN, TUNED, Run, load_paper
+from reprise.papers import MAIN, TUNED, Run, load_paper, loading, schema
 from reprise.reporting import record
 from reprise.reporting.results import load_results
 from reprise.tuning import is_tuned, row_of
 from workflow_copy import Copy, copy_workflow
 
 WORLD = "small-tastes"
-DACSR = read_yaml(papers.PAPERS / "dacsr/paper.yaml")
+DACSR = read_yaml(schema.PAPERS / "dacsr/paper.yaml")
 ROW = {"backbone": "SASRec", "about": ""}
 ROWS = {
     "Chosen": {"rerank": "calibrated", "reranks": "SASRec",
@@ -59,7 +59,7 @@ def reprise(tmp_path_factory):
     (folder / "papers/toy").mkdir(parents=True)
     (folder / "papers/toy/paper.yaml").write_text(yaml.safe_dump(toy(), sort_keys=False))
     for name in ("claims.csv", "reported.csv"):
-        shutil.copy(papers.PAPERS / "dacsr" / name, folder / "papers/toy" / name)
+        shutil.copy(schema.PAPERS / "dacsr" / name, folder / "papers/toy" / name)
     world = small_tastes.make()
     cuts = {"train": (None, -2), "valid": (-2, -1), "test": (-1, None)}
     pairs = {part: np.array([(user, item) for user, items in enumerate(world.histories) for item in items[slice(*cut)]])
@@ -69,11 +69,11 @@ def reprise(tmp_path_factory):
                     features=features)  # fmt: skip
     data.save(folder / "results/toy" / WORLD / "data")
     write_json(folder / "results/toy" / WORLD / "data/check.json", {})
-    before = papers.PAPERS
-    papers.PAPERS = folder / "papers"
+    before = schema.PAPERS
+    schema.PAPERS = folder / "papers"
     load_paper.cache_clear()
     yield Stage(folder)
-    papers.PAPERS = before
+    schema.PAPERS = before
     load_paper.cache_clear()
 
 
@@ -255,7 +255,7 @@ def test_a_trial_starts_from_the_weights_that_a_run_would_start_from(based, caps
     ],
 )
 def test_a_mistake_is_named(change, said, monkeypatch):
-    monkeypatch.setattr(papers, "read_yaml", lambda _: toy(lambda values: change(values["methods"])))
+    monkeypatch.setattr(loading, "read_yaml", lambda _: toy(lambda values: change(values["methods"])))
     with pytest.raises(RepriseError) as caught:
         load_paper.__wrapped__("toy")
     assert said in caught.value.text()

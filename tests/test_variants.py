@@ -7,11 +7,10 @@ import re
 import fake_runs
 import pytest
 import torch
-from reprise import papers
 from reprise.data.interactions import Interactions
 from reprise.errors import RepriseError
 from reprise.methods import pairs
-from reprise.papers import Run, load_paper, resolve, variant_of
+from reprise.papers import Run, load_paper, loading, resolve, variant_of
 from reprise.reporting.claim_rows import judged_claims
 from reprise.reporting.pairs import compare_pairs
 from reprise.reporting.results import load_results
@@ -71,7 +70,7 @@ def test_a_row_with_an_unknown_setting_is_refused_before_anything_runs():
     table = PAPER.tables["table4"].model_copy(update={"methods": ("MF[a=1]",)})
     broken = PAPER.model_copy(update={"tables": {"table4": table}})
     with pytest.raises(RepriseError, match="unknown key 'a'"):
-        papers._check(broken, "papers/macr/paper.yaml")
+        loading.check(broken, "papers/macr/paper.yaml")
 
 
 def test_tables_show_every_row_and_one_run_serves_several(results):

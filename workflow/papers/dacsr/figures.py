@@ -107,4 +107,5 @@ def _printed_points(axes, canvas: Canvas, dataset: str, method: str, metric: str
 def _one_legend(figure: Figure, every) -> None:
     """Name every line once, below all panels."""
     named = {label: handle for axes in every for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=4)
+    columns = min(4, max(2, int(figure.get_figwidth() // 2.2)))
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns)

@@ -233,6 +233,7 @@ def _printed(record: dict, part: pd.DataFrame) -> Entry:
     if missing(record["printed"]):
         return Entry("–")
     place = [part[key] == record[key] for key in ("metric", "dataset", "group")]
+    place.append(part["k"].isna() if missing(record["k"]) else part["k"].eq(record["k"]).fillna(False))
     rivals = part[np.logical_and.reduce(place)]["printed"]
     best = rivals.min() if record["metric"] in LOWER_IS_BETTER else rivals.max()
     best = bool(record["method"]) and record["printed"] == best

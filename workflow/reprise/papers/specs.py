@@ -1,0 +1,147 @@
+"""From a row to a run: every setting of it resolved, and what of its fingerprint follows from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from reprise.errors import RepriseError
+from reprise.files import digest
+from reprise.papers.schema import Dataset, Layer, Paper, Reading, entry
+from reprise.runs import MAIN
+from reprise.settings import checked
+from reprise.sourcecode import code_hash, options_of, trainer_of
+from reprise.training.options import Training
+
+
+def resolve(
+    paper: Paper,
+    dataset: str,
+    reading: str,
+    method: str,
+    max_epochs: int | None = None,
+    chosen: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Resolve every setting of a run but its seed: each laid over those before it.
+
+    Defaults < data set < reading < method < method in that reading < method on that data set.
+
+    `method` is a row's label; what makes it a variant comes after all these, and last what a search has `chosen`
+    (`{"training.l2": 1e-4, "method.alpha": 1e-2}`; for a re-ranker by row that it re-ranks). No layer raises
+    `max_epochs` above the one given.
+
+    Returns
+    -------
+    dict
+        `{"model": {"name", ...}, "method": {"name", ...}, "training": {...}}`, each part checked by its own schema; of
+        a run that starts from others' weights also `"starts_from": {part of the model: {"method", "code"}}`. Of a
+        re-ranker `{"rerank": {"name", ...}, "reranks": {row: {"method", "seed", "code"}}, "training": {...}}`, `seed`
+        what is added to its own.
+    """
+    name, settings = paper.row(method)
+    row = paper.methods[name]
+    preset: Reading = entry(paper.readings, reading, f"reading of {paper.name}")
+    own = (row.settings, row.readings.get(reading, Layer()), row.datasets.get(dataset, Layer()))
+    layers = [paper.defaults, paper.dataset(dataset).settings, preset, *own]
+    where = f"papers/{paper.name}/paper.yaml, {method} on {dataset}, {reading}"
+    if row.model is None and row.rerank is None:
+        raise RepriseError(where, expected="model: a file of reprise/models", found="none")
+
+    def laid(pick: Any, *last: Mapping[str, Any]) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        for one in (*map(pick, layers), *last):
+            merged.update(one)
+        return merged
+
+    def searched(part: str) -> dict[str, Any]:
+        named = ((*key.partition("."), value) for key, value in (chosen or {}).items())
+        return {key: value for owner, _, key, value in named if owner == part}
+
+    def component(kind: str, part: str, name: str, *last: Mapping[str, Any]) -> dict[str, Any]:
+        """One component, its settings checked; `kind` is the layers' key, `part` the spec's."""
+        options = laid(lambda layer: getattr(layer, kind).get(name, {}), *last)
+        folder = "rerank" if part == "rerank" else kind
+        return {part: {"name": name, **checked(options_of(folder, name), options, where).model_dump(mode="json")}}
+
+    if row.rerank:
+        return {
+            "reranks": {
+                base: {"method": label, "seed": later, "code": spec_code(
+                    resolve(paper, dataset, reading, label, max_epochs, (chosen or {}).get(base)))}
+                for base, (label, later) in row.bases.items()
+            },
+            **component("rerankers", "rerank", row.rerank, settings),
+            "training": _about(checked(Training, laid(lambda layer: layer.training), where), where),
+        }
+
+    training = laid(lambda layer: layer.training, searched("training"))
+    if max_epochs is not None:
+        training["max_epochs"] = min(max_epochs, training.get("max_epochs", max_epochs))
+    starts = {
+        part: {"method": start, "code": spec_code(resolve(paper, dataset, reading, start, max_epochs))}
+        for part, start in row.starts.items()
+    }
+    origin = {"starts_from": starts} if starts else {}
+    return {
+        **origin,
+        **component("models", "model", row.model, searched("model")),
+        **component("methods", "method", row.method, settings, searched("method")),
+        "training": checked(Training, training, where).model_dump(mode="json"),
+    }
+
+
+def _about(training: Training, where: str) -> dict[str, Any]:
+    """The training settings of a re-ranker, which reads what items are about."""
+    if training.profile is None:
+        raise RepriseError(where, expected="training.profile: the feature that says what items are about", found="none")
+    return training.model_dump(mode="json")
+
+
+def spec_code(spec: Mapping[str, Any]) -> str:
+    """The part of a run's fingerprint that is known while the DAG is built: its settings and the code it imports."""
+    if "rerank" in spec:
+        modules = ("training.reranking", f"rerank.{spec['rerank']['name']}")
+    else:
+        model, method = (spec[part]["name"] for part in ("model", "method"))
+        modules = ("training.run", f"models.{model}", f"methods.{method}", f"training.{trainer_of(method)}")
+    return digest({"spec": spec, "code": code_hash("evaluation.lists", *modules)})
+
+
+def data_code(dataset: Dataset) -> str:
+    """What decides how a data set comes out: its entry in `paper.yaml`, settings of training apart, and the code."""
+    spec = dataset.model_dump(mode="json", exclude={"settings"})
+    return digest({"spec": spec, "code": code_hash("stages.prepare", "stages.check")})
+
+
+def variant_of(paper: Paper, label: str, dataset: str, reading: str) -> tuple[str, str]:
+    """The method and variant behind a row; settings that the data set's run of the method has anyway do not count."""
+    name, settings = paper.row(label)
+    row = paper.methods[name]
+    own = resolve(paper, dataset, reading, name)[row.component] if settings and not row.not_run else {}
+    other = {key: value for key, value in sorted(settings.items()) if own.get(key) != value}
+    # Snakemake parts a job's wildcards at commas when it starts one as a process of its own.
+    return name, "~".join(f"{key}={_text(value)}" for key, value in other.items()) or MAIN
+
+
+def _text(value: Any) -> str:
+    """A setting in a variant's name: equal values look alike, and no letter needs quoting in a file's name."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return f"{value:.12g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def grid_of(paper: Paper, method: str) -> dict[str, list[Any]]:
+    """The values that a search may give a method, by setting as a resolved spec has it (`training.l2`, `method.alpha`).
+
+    Empty for a method with nothing to search, and for a re-ranker, which chooses its setting by itself.
+    """
+    row = paper.methods[method]
+    if row.rerank:
+        return {}
+    found: dict[str, list[Any]] = {}
+    for grid in (paper.grid, row.grid):
+        parts = {"training": grid.training, "model": grid.models.get(str(row.model), {}),
+                 "method": grid.methods.get(row.method, {})}  # fmt: skip
+        found |= {f"{part}.{key}": values for part, lists in parts.items() for key, values in lists.items()}
+    return {name: values for name, values in sorted(found.items()) if values}
