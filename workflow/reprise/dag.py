@@ -263,6 +263,11 @@ class Dag:
         It asks for `threads`, unused, because Snakemake then takes it for derived and leaves it out of the parameters
         that re-run a job: to ask for another seed would re-run everything else.
         """
+        return self._changed
+
+    @functools.cached_property
+    def _changed(self) -> str:
+        """What differs from the defaults, as a command line; the same for every job, and each of them asks."""
         base = load_config()
         changed = [f"{key}={_written(value)}" for key, value in self.config if value != getattr(base, key)]
         return shlex.join(["--config", *changed]) if changed else ""
