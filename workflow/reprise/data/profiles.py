@@ -53,10 +53,7 @@ def history_share(history: Interactions, users: Tensor, shares: Tensor, window: 
     if window is not None:
         recent = position >= (history.offsets[users + 1] - window)[owner]
         owner, position = owner[recent], position[recent]
-    rows = shares[history.items[position]]
-    total = shares.new_zeros((len(users), shares.shape[1] + 1))
-    total.index_add_(0, owner, torch.cat([rows, (rows.sum(1, keepdim=True) > 0).to(rows.dtype)], 1))
-    return total[:, :-1] / total[:, -1:].clamp(min=1)
+    return _means(shares[history.items[position]], owner, len(users))
 
 
 def change(history: Interactions, users: Tensor, shares: Tensor, smoothing: float = 0.01) -> Tensor:
@@ -67,13 +64,17 @@ def change(history: Interactions, users: Tensor, shares: Tensor, smoothing: floa
     """
     owner, position = history.of_users(users)
     later = position - history.offsets[users][owner] >= (history.degrees[users] // 2)[owner]
-    rows = shares[history.items[position]]
-    total = rows.new_zeros((2 * len(users), shares.shape[1] + 1))
-    rows = torch.cat([rows, (rows.sum(1, keepdim=True) > 0).to(rows.dtype)], 1)
-    total.index_add_(0, owner + later * len(users), rows)
-    first, second = (total[:, :-1] / total[:, -1:].clamp(min=1)).chunk(2)
+    halves = _means(shares[history.items[position]], owner + later * len(users), 2 * len(users))
+    first, second = halves.chunk(2)
     apart = kl(first, second, smoothing) + kl(second, first, smoothing)
     return torch.where((first.sum(1) > 0) & (second.sum(1) > 0), apart, 0)
+
+
+def _means(rows: Tensor, owner: Tensor, size: int) -> Tensor:
+    """The mean of those of each owner's `rows` [M, G] that are about something, zeros where none is; [size, G]."""
+    about = (rows.sum(1, keepdim=True) > 0).to(rows.dtype)
+    total = rows.new_zeros((size, rows.shape[1] + 1)).index_add_(0, owner, torch.cat([rows, about], 1))
+    return total[:, :-1] / total[:, -1:].clamp(min=1)
 
 
 def kl(p: Tensor, q: Tensor, smoothing: float = 0.01) -> Tensor:
