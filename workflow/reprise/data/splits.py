@@ -162,10 +162,8 @@ def leave_one_out(user: np.ndarray) -> np.ndarray:
     int8 array [N]
         0 training, 1 validation, 2 test.
     """
-    last = np.append(user[1:] != user[:-1], True)[: len(user)]
-    lengths = np.diff(np.flatnonzero(last), prepend=-1)
-    before_end = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(user))  # 1 for a user's last row
-    return np.where(np.repeat(lengths, lengths) >= 3, np.clip(3 - before_end, 0, 2), 0).astype(np.int8)
+    n, before_end = _from_end(user)
+    return np.where(n >= 3, np.clip(3 - before_end, 0, 2), 0).astype(np.int8)
 
 
 def user_tenths(user: np.ndarray) -> np.ndarray:
@@ -181,13 +179,17 @@ def user_tenths(user: np.ndarray) -> np.ndarray:
     int8 array [N]
         0 training, 1 validation, 2 test, -1 for all rows of a user with fewer than three.
     """
-    last = np.append(user[1:] != user[:-1], True)[: len(user)]
-    lengths = np.diff(np.flatnonzero(last), prepend=-1)
-    before_end = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(user))  # 1 for a user's last row
-    n = np.repeat(lengths, lengths)
+    n, before_end = _from_end(user)
     held = np.maximum(n // 10, 1)
     part = (before_end <= 2 * held).astype(np.int8) + (before_end <= held)
     return np.where(n < 3, -1, part).astype(np.int8)
+
+
+def _from_end(user: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each row of `user` [N], whose rows stand together: how many that user has, and its place, 1 for the last."""
+    last = np.append(user[1:] != user[:-1], True)[: len(user)]
+    lengths = np.diff(np.flatnonzero(last), prepend=-1)
+    return np.repeat(lengths, lengths), np.repeat(np.cumsum(lengths), lengths) - np.arange(len(user))
 
 
 def first_seen(ids: np.ndarray) -> np.ndarray:
