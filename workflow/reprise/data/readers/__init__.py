@@ -41,3 +41,12 @@ def reader(name: str) -> Callable[[Path], Tables]:
     if name not in names:
         raise RepriseError(f"reader {name!r}", expected="one of " + ", ".join(names), found=name)
     return importlib.import_module(f"{__name__}.{name}").read
+
+
+def only_file(folder: Path, *patterns: str) -> Path:
+    """The one file of `folder` that fits one of the `patterns`; raises a `RepriseError` where it is not just one."""
+    found = sorted({path for pattern in patterns for path in folder.glob(pattern)})
+    if len(found) != 1:
+        raise RepriseError(f"{folder}/{patterns[0]}", expected="one file",
+                           found=", ".join(map(str, found)) or "no such file", fix="fetch the source again")
+    return found[0]

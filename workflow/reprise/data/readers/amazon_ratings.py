@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from reprise.data.json_lines import opened
-from reprise.data.readers import Tables
+from reprise.data.readers import Tables, only_file
 from reprise.data.readers.amazon_reviews import products
 from reprise.errors import RepriseError
 
@@ -38,7 +38,7 @@ def read(folder: Path) -> Tables:
         No such file, or more than one; an empty file; a malformed line, with its number; a rating that is not 1 to 5;
         a line on a rated product that is no literal.
     """
-    path = _only(Path(folder))
+    path = only_file(Path(folder), "ratings_*.csv", "ratings_*.csv.gz")
     schema = pa.schema([COLUMNS.field(name) for name in ("user", "item", "time", "rating")])
     stream = pa.RecordBatchReader.from_batches(schema, _batches(path))
     meta = path.with_name(path.name.replace("ratings_", "meta_").replace(".csv", ".json").removesuffix(".gz"))
@@ -63,14 +63,6 @@ def _items(meta: Path, rated: set[str]) -> tuple[pd.DataFrame, None, dict]:
     table = pd.DataFrame({"item": items, "categories": pd.array([paths.get(item, []) for item in items], typed)})
     facts = {"items_without_product": len(rated) - len(paths), "categories": tuple(numbers)}
     return table, None, facts
-
-
-def _only(folder: Path) -> Path:
-    found = sorted({*folder.glob("ratings_*.csv"), *folder.glob("ratings_*.csv.gz")})
-    if len(found) != 1:
-        raise RepriseError(f"{folder}/ratings_*.csv", expected="one file",
-                           found=", ".join(map(str, found)) or "no such file", fix="fetch the source again")
-    return found[0]
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from reprise.data.json_lines import batches, opened, refused
-from reprise.data.readers import Tables
+from reprise.data.readers import Tables, only_file
 from reprise.errors import RepriseError
 
 READ = pa.schema({"reviewerID": pa.string(), "asin": pa.string(), "unixReviewTime": pa.int64(),
@@ -38,7 +38,7 @@ def read(folder: Path) -> Tables:
     RepriseError
         No such file, or more than one; as `json_lines.batches`; a line on a reviewed product that is no literal.
     """
-    path = _only(Path(folder))
+    path = only_file(Path(folder), "reviews_*_5.json.gz", "reviews_*_5.json")
     table = pa.Table.from_batches(batches(path, READ)).rename_columns(SHARED)
     interactions = table.to_pandas().astype({"time": "Int64", "rating": "Float64"})
     items, users = (pd.DataFrame({column: np.sort(interactions[column].unique())}) for column in ("item", "user"))
@@ -58,14 +58,6 @@ def _table(meta: Path, wanted: Collection[str]) -> pd.DataFrame:
         names = dict.fromkeys(name for path in product["paths"] for name in path[1:])
         rows.setdefault(product["item"], (product["item"], product["brand"], list(names)))
     return pd.DataFrame(list(rows.values()), columns=["item", "brand", "categories"])
-
-
-def _only(folder: Path) -> Path:
-    found = sorted({*folder.glob("reviews_*_5.json.gz"), *folder.glob("reviews_*_5.json")})
-    if len(found) != 1:
-        raise RepriseError(f"{folder}/reviews_*_5.json.gz", expected="one file",
-                           found=", ".join(map(str, found)) or "no such file", fix="fetch the source again")
-    return found[0]
 
 
 def products(path: Path, wanted: Collection[str]) -> Iterator[dict[str, Any]]:

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from reprise.data.readers import Tables
+from reprise.data.readers import Tables, only_file
 from reprise.errors import RepriseError
 
 LINE = "user::item::rating::time (integers, the rating 0.5 to 5 in half steps)"
@@ -38,7 +38,7 @@ def ratings(folder: Path) -> tuple[Path, pd.DataFrame]:
     RepriseError
         No such file, or more than one; an empty file; a malformed line, with its number and what stands there.
     """
-    path = _only(folder)
+    path = only_file(folder, "*/ratings.dat")
     if path.stat().st_size == 0:
         raise RepriseError(str(path), expected=f"lines of {LINE}", found="an empty file")
     # Arrow knows separators of one character: between two colons stands a column of nothing.
@@ -61,14 +61,6 @@ def ratings(folder: Path) -> tuple[Path, pd.DataFrame]:
     return path, pd.DataFrame(
         {"user": user, "item": item, "time": pd.array(time, "Int64"), "rating": pd.array(rating, "Float64")}
     )
-
-
-def _only(folder: Path) -> Path:
-    found = sorted(folder.glob("*/ratings.dat"))
-    if len(found) != 1:
-        raise RepriseError(f"{folder}/*/ratings.dat", expected="one file",
-                           found=", ".join(map(str, found)) or "no such file", fix="fetch the source again")
-    return found[0]
 
 
 def _malformed(path: Path, problem: str) -> RepriseError:

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from reprise.data.json_lines import unique
-from reprise.data.readers import Tables
+from reprise.data.readers import Tables, only_file
 from reprise.data.readers.user_lists import read_lists
 from reprise.errors import RepriseError
 
@@ -37,7 +37,7 @@ def read(folder: Path) -> Tables:
         A missing, empty or malformed file, with the line at fault; a number below 1; a key that comes twice; attributes
         of an item that no line has, or an item of a line without a list of attributes.
     """
-    attributes = _only(Path(folder))
+    attributes = only_file(Path(folder), f"*{ENDING}")
     path = attributes.with_name(attributes.name.removesuffix(ENDING) + ".txt")
     rows = read_lists(path, "the sequences")
     for column in ("user", "item"):
@@ -62,14 +62,6 @@ def read(folder: Path) -> Tables:
              "items_without_attributes": sum(not lists[item] for item in lists)}
     return Tables(interactions, table, pd.DataFrame({"user": np.unique(rows["user"])}), facts,
                   (path.name, attributes.name))
-
-
-def _only(folder: Path) -> Path:
-    found = sorted(folder.glob(f"*{ENDING}"))
-    if len(found) != 1:
-        raise RepriseError(f"{folder}/*{ENDING}", expected="one file",
-                           found=", ".join(map(str, found)) or "no such file", fix="fetch the source again")
-    return found[0]
 
 
 def _attributes(path: Path) -> dict[int, list[int]]:
