@@ -8,7 +8,7 @@ from pathlib import Path
 from reprise.errors import RepriseError
 from reprise.files import digest, read_yaml
 from reprise.papers import schema
-from reprise.papers.schema import Layer, Paper, entry
+from reprise.papers.schema import Paper, entry
 from reprise.papers.specs import grid_of, resolve
 from reprise.settings import checked
 
@@ -73,15 +73,12 @@ def check(paper: Paper, where: str) -> None:
     for kind, edges in paper.groups.items():
         if list(edges) != sorted(set(edges)) or not edges:
             raise RepriseError(f"{where}, groups.{kind}", expected="rising numbers", found=str(list(edges)))
-    used_models = {method.model for method in paper.methods.values()}
-    used_methods = {method.method for method in paper.methods.values() if method.model}
-    used_rerankers = {method.rerank for method in paper.methods.values()}
+    rows = paper.methods.values()
+    used = {"models": {row.model for row in rows}, "methods": {row.method for row in rows if row.model},
+            "rerankers": {row.rerank for row in rows}}  # fmt: skip
     for layer in (paper.defaults, paper.grid, *paper.readings.values(), *(d.settings for d in paper.datasets.values())):
-        kinds = [("models", layer.models, used_models), ("methods", layer.methods, used_methods)]
-        if isinstance(layer, Layer):
-            kinds.append(("rerankers", layer.rerankers, used_rerankers))
-        for kind, names, used in kinds:
-            for unused in set(names) - used:
+        for kind in used:
+            for unused in set(getattr(layer, kind, {})) - used[kind]:  # a grid has no re-rankers
                 raise RepriseError(
                     f"{where}, {kind}.{unused}", expected=f"a {kind[:-1]} that some row uses", found=unused
                 )
