@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from reprise.data.interactions import Interactions
 from reprise.data.prepared import Prepared
@@ -48,6 +49,19 @@ def recommend(folder: Path, method: Wrapper, ranking: Ranking, setting: dict[str
         pd.concat(frames, ignore_index=True).to_parquet(beside, index=False)
 
 
+def laid_out(top: pd.DataFrame, users: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """The rows of a `topk.parquet` as items [U, width] int64 and scores [U, width]; -1 and NaN where a list is shorter.
+
+    `users` [U] int64, rising, hold every user of the rows; no rank is beyond `width`.
+    """
+    row = torch.searchsorted(users, torch.tensor(top["user"].to_numpy("int64")))
+    column = torch.tensor(top["rank"].to_numpy("int64")) - 1
+    items, scores = torch.full((len(users), width), -1), torch.full((len(users), width), torch.nan)
+    items[row, column] = torch.tensor(top["item"].to_numpy("int64"))
+    scores[row, column] = torch.tensor(top["score"].to_numpy("float32"))
+    return items, scores
+
+
 def evaluate(
     folder: Path, data: Prepared, ranking: Ranking, ks: tuple[int, ...], profile: Profile | None = None
 ) -> None:
@@ -70,13 +84,7 @@ def evaluate(
             found=f"also one for user {int(owner[~torch.isin(owner, users)][0])}",
             fix="run recommend again",
         )
-    row = torch.searchsorted(users, owner)
-    column = torch.tensor(top["rank"].to_numpy("int64")) - 1
-    items = torch.full((len(users), deepest + 1), -1)
-    items[row, column] = torch.tensor(top["item"].to_numpy("int64"))
-    scores = torch.full((len(users), deepest + 1), torch.nan)
-    scores[row, column] = torch.tensor(top["score"].to_numpy("float32"))
-
+    items, scores = laid_out(top, users, deepest + 1)
     lists = items[:, :deepest].to(ranking.users.device)
     chunks = [slice(start, start + ranking.chunk) for start in range(0, len(users), ranking.chunk)]
     hits = torch.cat([ranking.hits(rows, lists[rows]) for rows in chunks])

@@ -23,9 +23,9 @@ from reprise.evaluation.groups import (
 )
 from reprise.files import read_json, replacing
 from reprise.papers import load_paper
+from reprise.sourcecode import trainer_of
 from reprise.training.execution import Execution
 
-POINTWISE = ("pointwise", "user_ips", "decrs")  # methods whose score is the logit of a click
 USERS_AT_ONCE = 1024
 
 
@@ -78,18 +78,17 @@ def measure_attributes(execution: Execution, ranks: Sequence[int]) -> list[tuple
     torch = execution.torch()
     from reprise.data.profiles import attribute_shares
     from reprise.evaluation.imbalance import one_sided_shares
+    from reprise.evaluation.lists import laid_out
 
     selected = read_json(execution.folder / "run.json")["selected"]
     k = max(execution.spec["training"]["ks"])
     top = pd.read_parquet(execution.folder / selected["list"] / "topk.parquet")
-    users, row = np.unique(top["user"].to_numpy("int64"), return_inverse=True)
-    lists = np.full((len(users), max(k, int(top["rank"].max()))), -1)
-    lists[row, top["rank"].to_numpy() - 1] = top["item"].to_numpy()
+    users = torch.from_numpy(np.unique(top["user"].to_numpy("int64")))
+    lists, _ = laid_out(top[top["rank"] <= k], users, k)
     history = execution.data.interactions("train+valid", "cpu")
     profile = execution.spec["training"]["profile"]
     shares = attribute_shares(history.features[profile["feature"]])
-    lists = torch.from_numpy(lists[:, :k])
-    return one_sided_shares(history, shares, torch.from_numpy(users), lists, profile["window"], ranks)
+    return one_sided_shares(history, shares, users, lists, profile["window"], ranks)
 
 
 def measure_drift(execution: Execution, edges: Sequence[float]) -> list[tuple]:
@@ -113,8 +112,8 @@ def measure_ratings(execution: Execution, values: Sequence[float]) -> list[tuple
     of their own whose score is a logit.
     """
     rated = execution.data.rated
-    if rated is None or execution.spec.get("method", {}).get("name") not in POINTWISE:
-        return []
+    if rated is None or "rerank" in execution.spec or trainer_of(execution.spec["method"]["name"]) != "rows":
+        return []  # of what is trained on rows, each a click or not, the score is a logit
     torch = execution.torch()
     from reprise.data.profiles import attribute_shares, history_share
 
