@@ -127,10 +127,6 @@ class FactorisationMachine(ScoringModel):
         """Score every item for `users` [B]; [B, n_items]."""
         return self.against_all(self.users(users))
 
-    def norm(self) -> Tensor:
-        """The Frobenius norm of all rows, weights apart; a scalar."""
-        return torch.stack([torch.linalg.vector_norm(rows) for rows in self.rows.values()]).norm()
-
 
 def norm(size: int, on: bool) -> nn.Module:
     """A batch norm of rows [B, `size`], or nothing."""
