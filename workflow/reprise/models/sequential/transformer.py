@@ -28,16 +28,36 @@ class Block(nn.Module):
         self.attended, self.mixed = nn.LayerNorm(dim, EPSILON), nn.LayerNorm(dim, EPSILON)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, rows: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
-        """Rows [B, L, D] to rows [B, L, D]; `mask` [B, 1, L, L] bool is true where a query (row) may see a key."""
-        batch, length, dim = rows.shape
-        query, key, value = (
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.inputs(rows).chunk(3, dim=-1)
-        )
+    def forward(self, rows: Tensor, mask: Tensor | None, causal: bool, read: Tensor | None = None) -> Tensor:
+        """Rows [B, L, D] to rows [B, L, D]; `mask` [B, 1, L, L] bool is true where a query (row) may see a key.
+
+        The mask may have size 1 in place of B and of the first L. Of rows at the places `read` [B, P] alone, if given:
+        then the result is [B, P, D].
+        """
+        parts = self.split(rows, read)
+        if read is not None:
+            mask, causal, rows = visible(mask, causal, read, rows.shape[1]), False, at(rows, read)
+        return self.join(rows, self.attend(*parts, mask, causal))
+
+    def split(self, rows: Tensor, read: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Query, key and value by head, [B, heads, L, D / heads] each; queries of the places `read` alone, if given."""
+        if read is None:
+            parts = self.inputs(rows).chunk(3, dim=-1)
+        else:
+            dim, weight, bias = rows.shape[-1], self.inputs.weight, self.inputs.bias
+            query = nn.functional.linear(at(rows, read), weight[:dim], bias[:dim])
+            parts = query, *nn.functional.linear(rows, weight[dim:], bias[dim:]).chunk(2, dim=-1)
+        return tuple(part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+        """What each query finds, its heads side by side, [B, queries, D]."""
         attended = nn.functional.scaled_dot_product_attention(
             query, key, value, mask, dropout_p=self.attention_dropout if self.training else 0.0, is_causal=causal
         )
-        attended = attended.transpose(1, 2).reshape(batch, length, dim)
+        return attended.transpose(1, 2).flatten(2)
+
+    def join(self, rows: Tensor, attended: Tensor) -> Tensor:
+        """From rows and what they found, [B, L, D] each, to the block's rows."""
         rows = self.attended(rows + self.dropout(self.outputs(attended)))
         return self.mixed(rows + self.dropout(self.narrow(nn.functional.gelu(self.widen(rows)))))
 
@@ -48,14 +68,17 @@ class Blocks(nn.ModuleList):
     def __init__(self, dim: int, layers: int, heads: int, inner: int, dropout: float, attention_dropout: float):
         super().__init__(Block(dim, heads, inner, dropout, attention_dropout) for _ in range(layers))
 
-    def forward(self, rows: Tensor, mask: Tensor | None = None, causal: bool = True) -> Tensor:
+    def forward(
+        self, rows: Tensor, mask: Tensor | None = None, causal: bool = True, read: Tensor | None = None
+    ) -> Tensor:
         """Encode rows [B, L, D].
 
         Windows stand at the left, so under a causal mask a real position never sees padding; without it (`causal`
-        false) `mask` has to hide the padding.
+        false) `mask` has to hide the padding. Where the rows at `read` [B, P] alone are wanted, the last block computes
+        no others, and the result is [B, P, D].
         """
-        for block in self:
-            rows = block(rows, mask, causal)
+        for number, block in enumerate(self, 1):
+            rows = block(rows, mask, causal, read if number == len(self) else None)
         return rows
 
 
@@ -72,9 +95,25 @@ class Encoder(nn.Module):
         normal(self, generator)
         self.to(device)
 
-    def forward(self, rows: Tensor, mask: Tensor | None = None, causal: bool = True) -> Tensor:
+    def forward(
+        self, rows: Tensor, mask: Tensor | None = None, causal: bool = True, read: Tensor | None = None
+    ) -> Tensor:
         """Encode rows [B, L, D]; see `Blocks`."""
-        return self.blocks(self.dropout(self.norm(rows)), mask, causal)
+        return self.blocks(self.dropout(self.norm(rows)), mask, causal, read)
+
+
+def at(rows: Tensor, read: Tensor) -> Tensor:
+    """Of rows [B, L, D] those at the places `read` [B, P], [B, P, D]."""
+    return rows[torch.arange(len(read), device=read.device)[:, None], read]
+
+
+def visible(mask: Tensor | None, causal: bool, read: Tensor, length: int) -> Tensor | None:
+    """What queries at the places `read` [B, P] may see of `length` keys, [B, 1, P, L]; see `Block`."""
+    if causal:
+        return (torch.arange(length, device=read.device) <= read[:, :, None])[:, None]
+    if mask is None or mask.shape[2] == 1:
+        return mask
+    return at(mask.expand(len(read), -1, -1, -1).squeeze(1), read)[:, None]
 
 
 def places(windows: Windows, window: int, counted_from: str) -> Tensor:
