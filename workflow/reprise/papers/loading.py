@@ -61,6 +61,9 @@ def check(paper: Paper, where: str) -> None:
             for reading in paper.readings if settings and not paper.methods[row].not_run else ():
                 for key in exhibit.datasets:
                     resolve(paper, key, reading, label)
+        for gain in exhibit.gains:
+            for label in set((gain.of, *gain.over)) - set((*exhibit.methods, *exhibit.floor)):
+                raise RepriseError(f"{where}, {name}, gains", expected="rows of the table", found=label)
         if exhibit.groups and exhibit.groups not in paper.groups:
             raise RepriseError(f"{where}, {name}", expected=f"groups: {exhibit.groups}: edges", found="none")
         if exhibit.claims and not exhibit.family:

@@ -117,6 +117,13 @@ class Method(Settings):
         return {"": self.starts_from} if isinstance(self.starts_from, str) else self.starts_from
 
 
+class Gain(Settings):
+    """A row of a table that says by how much one method's numbers exceed another's, as a share of the latter."""
+
+    of: str
+    over: tuple[str, ...] = Field(min_length=1, description="a method; or several, of which the best counts")
+
+
 class Exhibit(Settings):
     """One table or figure of the paper."""
 
@@ -137,6 +144,7 @@ class Exhibit(Settings):
     )
     stand_ins: bool = Field(True, description="shown on generated data too, where those are selected")
     floor: tuple[str, ...] = Field((), description="rows that the paper lacks: what no method may fall below")
+    gains: tuple[Gain, ...] = Field((), description="rows below the methods': relative gains, printed and ours")
     metrics: tuple[str, ...] = ()
     ks: tuple[int, ...] = (20,)
     one_by_one: tuple[str, ...] = Field((), description="rows of a table of times that get one user at a time")

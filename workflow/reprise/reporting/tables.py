@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from reprise.evaluation.groups import group_names
-from reprise.papers import Exhibit, Paper
+from reprise.papers import Exhibit, Gain, Paper
 from reprise.reporting.comparisons import LOWER_IS_BETTER
+from reprise.reporting.gains import gain_rows
 from reprise.reporting.printed import printed_numbers
 from reprise.reporting.results import Results, cells, under_labels
 from reprise.reporting.wording import (
@@ -186,7 +187,7 @@ def lay_out(name: str, paper: Paper, table: pd.DataFrame) -> Sheet:
         blocks = [_block(table, "dataset", "", lambda key: paper.datasets[key].label, note)]
     else:
         blocks = [
-            _block(part, "method", _title(paper, str(key), part), str, note)
+            _block(part, "method", _title(paper, str(key), part), str, note, exhibit.gains)
             for key, part in table.groupby("dataset", sort=False)
         ]
     return Sheet(
@@ -204,7 +205,10 @@ def _title(paper: Paper, dataset: str, part: pd.DataFrame) -> str:
     return f"{label} ({status} data)" if status and status != dataset else label
 
 
-def _block(part: pd.DataFrame, row: str, title: str, label: Callable[[str], str], note: Callable[[str], int]) -> Block:
+def _block(
+    part: pd.DataFrame, row: str, title: str, label: Callable[[str], str], note: Callable[[str], int],
+    gains: Sequence[Gain] = (),
+) -> Block:
     """One block; where nothing was run for one and the same reason, that is said once and only the print is shown."""
     reasons = set(part["reason"])
     nothing = part["mean"].isna().all() and len(reasons) == 1
@@ -224,6 +228,8 @@ def _block(part: pd.DataFrame, row: str, title: str, label: Callable[[str], str]
                 entries.append(_printed(records[0], part))
             entries += [_ours(record, note) for record in records if record["reading"] in readings]
         rows.append((label(key), entries))
+    if titles:
+        rows += [(name, list(map(Entry, cells))) for name, cells in gain_rows(gains, part, columns, readings, by_print)]
     if not titles:
         return Block(title, [], [], [], f"not run: {reasons.pop()}")
     return Block(title, heads, titles * len(heads), rows, f"ours not run: {reasons.pop()}" if nothing else "")
