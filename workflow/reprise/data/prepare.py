@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from reprise.data.cuts import Counts, nearest_cut
 from reprise.data.pairs import codes, within
 from reprise.data.prepared import PARTS, Prepared, is_feature
+from reprise.data.providers import joined, providers
 from reprise.data.recipe import Recipe
 from reprise.data.rows import rows_of
 from reprise.data.splits import id_schemes
@@ -30,12 +31,13 @@ REPEATED = (*(f"repeated_{part}" for part in PARTS), "valid_in_train", "test_in_
 
 
 def prepare(interactions: Path, recipe: Recipe, *, status: str, expect: Expected, where: str,
-            items: Path | None = None, users: Path | None = None,
-            lists: Path | None = None) -> tuple[Prepared, Details]:
+            items: Path | None = None, users: Path | None = None, lists: Path | None = None,
+            known: Path | None = None) -> tuple[Prepared, Details]:
     """Filter and split canonical interactions as `recipe` says, and compare the counts with `expect`.
 
     Of the canonical `items` and `users`, what is known of them in numbers and categories becomes features. `lists` are
-    the canonical interactions that the split `listed` holds out.
+    the canonical interactions that the split `listed` holds out, `known` the canonical items of another source, which
+    knows more of them.
 
     Returns
     -------
@@ -55,17 +57,15 @@ def prepare(interactions: Path, recipe: Recipe, *, status: str, expect: Expected
     rows = rows_of(interactions, recipe, where, items, lists)
     ordered = recipe.split in ORDERED
     train = ~rows.valid & ~rows.test
-    features = _features(items, "item", rows.items, where) if items else {}
-    if recipe.attributes:
-        features = _renamed(features, recipe.attributes, where)
+    features, lacking = _of_items(items, known, rows.items, recipe, where)
     if recipe.split == "leave_one_out":
         features |= {name: pa.array(ids) for name, ids in
                      id_schemes(rows.item, train, len(rows.items), recipe.id_seed).items()}
-    of_users = _features(users, "user", rows.users, where) if users else {}
+    of_users = _features(pq.read_table(users), "user", rows.users, f"{where}, users.parquet") if users else {}
     pairs = np.stack([rows.user, rows.item], axis=1)
     parts = (pairs[part] for part in (train, rows.valid, rows.test))
     prepared = Prepared(len(rows.users), len(rows.items), *parts, status, ordered, features, of_users, rows.rated)
-    facts = details(prepared) | (_feature_counts(users, rows.described, prepared) if users else {})
+    facts = details(prepared) | lacking | (_feature_counts(users, rows.described, prepared) if users else {})
     if recipe.repeats != "kept" and (repeated := [name for name in REPEATED if facts[name]]):
         raise RepriseError(f"{where}: repeated interactions", kind="data", expected="every pair once",
                            found=", ".join(f"{name}: {facts[name]}" for name in repeated),
@@ -77,22 +77,39 @@ def prepare(interactions: Path, recipe: Recipe, *, status: str, expect: Expected
     return prepared, facts | tried
 
 
-def _features(table: Path, column: str, ids: np.ndarray, where: str) -> dict[str, pa.Array]:
+def _of_items(items: Path | None, known: Path | None, ids: np.ndarray, recipe: Recipe,
+              where: str) -> tuple[dict[str, pa.Array], Details]:
+    """What is known of the items `ids` [n], by name; where they have providers, how many lack one in the sources."""
+    table = pq.read_table(items) if items else pa.table({"item": ids})
+    lacking: Details = {}
+    provider = {}
+    if known:
+        table = joined(table, pq.read_table(known), where)
+    if recipe.provider:
+        numbers, absent = providers(table, recipe.provider, ids, recipe.provider_missing, where)
+        provider, lacking = {"provider": numbers}, {"items_without_provider": absent}
+        table = table.drop_columns(recipe.provider)  # numbered anew, it is no second feature
+    features = _features(table, "item", ids, f"{where}, items.parquet")
+    if recipe.attributes:
+        features = _renamed(features, recipe.attributes, where)
+    return features | provider, lacking
+
+
+def _features(known: pa.Table, column: str, ids: np.ndarray, where: str) -> dict[str, pa.Array]:
     """What the source knows of the users or items `ids` [n] in whole numbers, one each or a list each, by name.
 
     A category becomes the place of its name among all of its names, in the order of the alphabet.
     """
-    known = pq.read_table(table)
     names = [field.name for field in known.schema if field.name != column and is_feature(field.type)]
     place = pd.Index(known[column].to_pandas()).get_indexer(ids)
     if names and (unknown := place < 0).any():
-        raise RepriseError(f"{where}, {table.name}", expected=f"a row for every {column}", kind="data",
+        raise RepriseError(where, expected=f"a row for every {column}", kind="data",
                            found=f"none for {unknown.sum()} of {len(place)}, e.g. {ids[unknown][0]}",
                            fix="canonicalise the source again")
     features = {name: _whole(known[name].combine_chunks()).take(pa.array(place)) for name in names}
     for name, feature in features.items():
         if feature.null_count or (not pa.types.is_integer(feature.type) and feature.flatten().null_count):
-            raise RepriseError(f"{where}, {table.name}, {name}", expected=f"a value for every {column}", kind="data",
+            raise RepriseError(f"{where}, {name}", expected=f"a value for every {column}", kind="data",
                                found="nulls", fix="an empty list says that nothing is known")
     return features
 

@@ -119,6 +119,8 @@ class Prepared:
         lengths = np.bincount(np.concatenate([both[:, 0], self.test[:, 0]]), minlength=self.n_users)
         counts |= {"min_sequence_length": int(lengths.min()), "max_sequence_length": int(lengths.max())}
         counts |= self._sequences(both)
+        if "provider" in self.features:
+            counts["providers"] = len(np.unique(values_and_lengths(self.features["provider"])[0]))
         for part in PARTS:
             pairs = getattr(self, part)
             per_item = np.bincount(pairs[:, 1], minlength=self.n_items)

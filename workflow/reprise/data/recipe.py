@@ -40,8 +40,22 @@ class Recipe(Settings):
     attributes: str | None = Field(
         None, description="the source's column that says what an item is about; models read it as `attributes`"
     )
+    provider: str | None = Field(
+        None,
+        description="the source's column that says who offers an item; models read it as `provider`, numbered from 0",
+    )
+    provider_missing: Literal["refused", "own"] = Field(
+        "refused", description="whether an item may lack a provider; own: each such item has one to itself"
+    )
     order: Literal["position", "time", "time_text"] | None = Field(
         None, description="what `last` means: the place in the user's list, the time, or the time compared as a text"
+    )
+    ties: Literal["file", "random"] = Field(
+        "file", description="leave_one_out: rows of one user and time stand as in the file, or in a seeded order"
+    )
+    tie_seed: int = Field(20210814, description="seed of that order")
+    valid_from: int = Field(
+        3, ge=3, description="leave_one_out: the least rows of a user that gives one to validation; to test, three"
     )
     id_seed: int = Field(20210814, description="leave_one_out: seed of the permutation of the id scheme `shuffled`")
     test_k: int | None = Field(None, ge=0, description="official_rule: the most that an item gives to the test part")
@@ -55,6 +69,11 @@ class Recipe(Settings):
         description="whether a pair may come twice, within a part or in two of them; merged: only its last row in the "
         "file is an interaction",
     )
+    merged_time: Literal["last", "latest", "first"] | None = Field(
+        None,
+        description="merged: the interaction stands at the place of the pair's first row in the file instead, and has "
+        "the time of the last row in the file, of the latest, or of the first",
+    )
     cuts: dict[str, dict[str, Any]] = Field(
         {}, description="by name, switches that could have made the paper's data; the cut nearest to its counts counts"
     )
@@ -64,7 +83,8 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _uses_every_key(self) -> Recipe:
-        by_user = {"order", "min_rating", "core", "core_rule", "candidates", "attributes"}
+        by_user = {"order", "min_rating", "core", "core_rule", "candidates", "attributes", "provider",
+                   "provider_missing"}
         needed = {
             "official_rule": {"order", "test_k"}, "leave_one_out": {"order"}, "user_tenths": {"order"},
             "listed": {"order"},
@@ -73,7 +93,8 @@ class Recipe(Settings):
             "released": {"valid_k", "valid_seed", "repeats"},
             "official_rule": {"order", "test_k", "min_rating", "core", "valid_k", "repeats"},
             "paper": {"split_seed", "min_rating", "core", "repeats"},
-            "leave_one_out": by_user | {"window", "id_seed", "repeats", "actions", "cuts", "nearest_to"},
+            "leave_one_out": by_user | {"window", "id_seed", "repeats", "merged_time", "actions", "cuts", "nearest_to",
+                                        "ties", "tie_seed", "valid_from"},
             "user_tenths": by_user,
             "listed": by_user,
         }.get(self.split, set())
@@ -82,8 +103,13 @@ class Recipe(Settings):
             raise ValueError(f"split {self.split} does not read {', '.join(sorted(wrong))}")
         if missing := {key for key in needed if getattr(self, key) is None}:
             raise ValueError(f"split {self.split} needs {', '.join(sorted(missing))}")
-        if "core_rule" in given and self.core is None:
-            raise ValueError("core_rule needs core")
+        for key, base in (("core_rule", self.core), ("provider_missing", self.provider)):
+            if key in given and base is None:
+                raise ValueError(f"{key} needs {key.split('_')[0]}")
+        if "tie_seed" in given and self.ties != "random":
+            raise ValueError("tie_seed needs ties: random")
+        if self.merged_time and (self.repeats != "merged" or self.order == "position"):
+            raise ValueError("merged_time needs repeats: merged, in order of time")
         if self.repeats == "merged" and self.split != "leave_one_out":
             raise ValueError(f"split {self.split} does not merge repeats")
         if bool(self.cuts) != bool(self.nearest_to) or (self.cuts and not self.attributes):

@@ -23,6 +23,7 @@ from reprise.data.splits import (
 )
 from reprise.errors import RepriseError
 
+PAIR = ["user", "item"]
 RATED = ("user_tenths", "listed")  # splits that take their core over ratings of every value
 
 
@@ -126,8 +127,8 @@ def _read(interactions: Path, recipe: Recipe, where: str) -> pd.DataFrame:
     if len(rows) == 0:
         raise NothingLeft(where, expected="interactions", found="none",
                           fix="is min_rating above every rating, no date within the window, or no such action?")
-    if recipe.repeats == "merged":
-        rows = rows[~rows.duplicated(["user", "item"], keep="last")].reset_index(drop=True)
+    if recipe.repeats == "merged" and not recipe.merged_time:
+        rows = rows[~rows.duplicated(PAIR, keep="last")].reset_index(drop=True)
     if lists:
         # A user's list is its line of train.txt, then its line of test.txt.
         later = rows["part"] == "test"
@@ -139,7 +140,17 @@ def _read(interactions: Path, recipe: Recipe, where: str) -> pd.DataFrame:
                                found=f"{missing} without one", fix="give it another source or order")
         order = order.to_numpy(dtype=np.int64)
         rows["order"] = as_text(order) if recipe.order == "time_text" else order
-    return rows
+    return _merged(rows, recipe.merged_time) if recipe.merged_time else rows
+
+
+def _merged(rows: pd.DataFrame, time: str) -> pd.DataFrame:
+    """One row a pair, where its first one stands, with the `time` (see `Recipe.merged_time`) of one of them.
+
+    So a dictionary from pair to time does that is filled as the file is read (RUCAIBox/RecSysDatasets).
+    """
+    how = {"last": "last", "latest": "max", "first": "first"}[time]
+    once = rows[~rows.duplicated(PAIR)]
+    return once.assign(order=rows.groupby(PAIR, sort=False)["order"].agg(how).to_numpy()).reset_index(drop=True)
 
 
 def _core(rows: pd.DataFrame, recipe: Recipe, where: str) -> np.ndarray:
@@ -161,14 +172,17 @@ def _core(rows: pd.DataFrame, recipe: Recipe, where: str) -> np.ndarray:
 def _walked(rows: pd.DataFrame, recipe: Recipe, where: str) -> pd.DataFrame:
     """The rows left, as S3-Rec's `data_process.py` has them: user after user, each one's in order of time.
 
-    Users stand in order of their first row in the file, dropped rows included; equal times in the order of the file.
-    `held` is the part that a row belongs to, as `leave_one_out` numbers them.
+    Users stand in order of their first row in the file, dropped rows included; equal times in the order of the file,
+    or, with `ties: random`, in a seeded one. `held` is the part that a row belongs to, as `leave_one_out` numbers them.
     """
     rows["user_rank"] = first_seen(rows["user"])
     if recipe.core_rule != "train_items":
         rows = rows[_core(rows, recipe, where)]
-    rows = rows.iloc[np.lexsort((rows["order"], rows["user_rank"]))]
-    rows = rows.assign(held=leave_one_out(rows["user_rank"].to_numpy()))
+    keys = [rows["order"], rows["user_rank"]]
+    if recipe.ties == "random":
+        keys.insert(0, np.random.default_rng(recipe.tie_seed).permutation(len(rows)))
+    rows = rows.iloc[np.lexsort(keys)]
+    rows = rows.assign(held=leave_one_out(rows["user_rank"].to_numpy(), recipe.valid_from))
     return rows[_core(rows, recipe, where)] if recipe.core_rule == "train_items" else rows
 
 

@@ -147,7 +147,7 @@ def last_per_item(user: np.ndarray, item: np.ndarray, k: int, order: np.ndarray 
     return mask
 
 
-def leave_one_out(user: np.ndarray) -> np.ndarray:
+def leave_one_out(user: np.ndarray, valid_from: int = 3) -> np.ndarray:
     """Tell each interaction's part: the last of every user is test, the last but one validation, the rest training.
 
     A user with fewer than three interactions has nothing to give: all of them are training.
@@ -156,6 +156,10 @@ def leave_one_out(user: np.ndarray) -> np.ndarray:
     ----------
     user : int array [N]
         The rows of a user stand together, in order of time.
+    valid_from : int
+        At least 3: a user with fewer interactions gives none to validation. With 4, whoever gives to test keeps two
+        for training, so that there is a next item to learn (RUCAIBox/RecBole: leave-one-out over samples, of which n
+        interactions make n - 1).
 
     Returns
     -------
@@ -163,7 +167,8 @@ def leave_one_out(user: np.ndarray) -> np.ndarray:
         0 training, 1 validation, 2 test.
     """
     n, before_end = _from_end(user)
-    return np.where(n >= 3, np.clip(3 - before_end, 0, 2), 0).astype(np.int8)
+    valid, test = (n >= valid_from) & (before_end == 2), (n >= 3) & (before_end == 1)
+    return valid.astype(np.int8) + 2 * test.astype(np.int8)
 
 
 def user_tenths(user: np.ndarray) -> np.ndarray:

@@ -58,6 +58,8 @@ class Dataset(Recipe):
     )
     lists: str | None = Field(None, description="split listed: the source of what is held out")
     lists_reader: str | None = None
+    known: str | None = Field(None, description="another source, whose table of items says more of the same items")
+    known_reader: str | None = None
     settings: Layer = Layer()
     stand_in: bool = Field(
         False,
@@ -71,7 +73,7 @@ class Dataset(Recipe):
     @property
     def readers(self) -> dict[str, str]:
         """The sources that it is made from, and the reader of each."""
-        pairs = {self.source: self.reader, self.lists: self.lists_reader}
+        pairs = {self.source: self.reader, self.lists: self.lists_reader, self.known: self.known_reader}
         return {source: reader for source, reader in pairs.items() if source and reader}
 
 

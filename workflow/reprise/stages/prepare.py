@@ -35,16 +35,17 @@ def main(args: argparse.Namespace, config: Config) -> None:
         raise RepriseError(f"{args.paper} {args.dataset}", expected="a data set with a source",
                            found=f"not run: {dataset.not_run}")
     canonical = Path(config.resources) / "canonical" / dataset.source
-    lists = canonical.with_name(dataset.lists) if dataset.lists else None
+    lists, known = (canonical.with_name(other) if other else None for other in (dataset.lists, dataset.known))
     folder = Path(config.results) / args.paper / args.dataset
-    status = max((read_json(place / "canonical.json")["status"] for place in (canonical, lists) if place),
+    status = max((read_json(place / "canonical.json")["status"] for place in (canonical, lists, known) if place),
                  key=STATUSES.index)
     expect = dataset.expect | dataset.expect_if.get(status, {})
     with noting_failure(folder, data_code(dataset)):
         prepared, details = prepare(canonical / "interactions.parquet", dataset, status=status, expect=expect,
                                     where=f"{args.paper} {args.dataset}", items=canonical / "items.parquet",
                                     users=canonical / "users.parquet",
-                                    lists=lists / "interactions.parquet" if lists else None)
+                                    lists=lists / "interactions.parquet" if lists else None,
+                                    known=known / "items.parquet" if known else None)
         prepared.save(folder / "data", {"dataset": args.dataset, "expected": expect, "split": dataset.split,
                                         "order": _order(dataset), **details})
     logger.info("prepare %s %s: train %s, valid %s, test %s", args.paper, args.dataset,
