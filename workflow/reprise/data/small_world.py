@@ -15,6 +15,7 @@ does better. Ids are drawn independently of everything else, so they give nothin
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from reprise.data import small_ratings, small_sequences, small_tastes
+from reprise.data import small_providers, small_ratings, small_sequences, small_tastes
 from reprise.errors import RepriseError
 from reprise.files import write_text
 
@@ -168,6 +169,8 @@ FORMATS: dict[str, tuple[Callable[[], Any], Callable[[Any, Path], None]]] = {
     "s3rec": (small_sequences.make, small_sequences.write),
     "s3rec_tastes": (small_tastes.make, small_tastes.write),
     "movielens_1m": (small_ratings.make, small_ratings.write),
+    "twitch_100k": (small_providers.make, small_providers.write),
+    "twitch_100k_shuffled": (functools.partial(small_providers.make, meaning=False), small_providers.write),
 }
 
 
