@@ -120,7 +120,8 @@ class Prepared:
         counts |= {"min_sequence_length": int(lengths.min()), "max_sequence_length": int(lengths.max())}
         counts |= self._sequences(both)
         if "provider" in self.features:
-            counts["providers"] = len(np.unique(values_and_lengths(self.features["provider"])[0]))
+            of_items = values_and_lengths(self.features["provider"])[0]
+            counts |= {"providers": len(np.unique(of_items)), "provider_interactions": total}  # every item has one
         for part in PARTS:
             pairs = getattr(self, part)
             per_item = np.bincount(pairs[:, 1], minlength=self.n_items)
