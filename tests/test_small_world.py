@@ -129,5 +129,7 @@ def test_a_world_too_small_for_its_test_part_says_so():
 def test_unknown_format_lists_those_there_are(tmp_path):
     with pytest.raises(RepriseError) as caught:
         write("csv", tmp_path)
-    assert caught.value.expected == "one of user_lists, s3rec, s3rec_tastes, movielens_1m"
+    assert caught.value.expected == (
+        "one of user_lists, s3rec, s3rec_tastes, movielens_1m, twitch_100k, twitch_100k_shuffled"
+    )
     assert not list(tmp_path.iterdir())
