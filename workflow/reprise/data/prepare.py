@@ -166,8 +166,8 @@ def details(prepared: Prepared) -> Details:
     everything = prepared.parts("+".join(PARTS))
     _, first = np.unique(_codes(everything), return_index=True)
     counts["users_with_repeats"] = len(np.unique(np.delete(everything[:, 0], first)))
-    counts["unmet_items"] = prepared.n_items - len(np.unique(everything[:, 1]))
-    counts["cold_items"] = len(np.setdiff1d(prepared.test[:, 1], both[:, 1]))
+    tested, met = (np.bincount(pairs[:, 1], minlength=prepared.n_items) > 0 for pairs in (prepared.test, both))
+    counts |= {"unmet_items": int((~tested & ~met).sum()), "cold_items": int((tested & ~met).sum())}
     return counts
 
 

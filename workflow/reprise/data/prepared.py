@@ -113,7 +113,7 @@ class Prepared:
             "users": self.n_users, "items": self.n_items, "interactions": total,
             "sparsity": total / (self.n_users * self.n_items),
             "train": len(self.train), "valid": len(self.valid), "test": len(self.test), "train+valid": len(both),
-            "users_without_train": self.n_users - len(np.unique(both[:, 0])),
+            "users_without_train": self.n_users - distinct(both[:, 0]),
             "avg_items_per_user": total / self.n_users, "avg_users_per_item": total / self.n_items,
         }
         lengths = np.bincount(np.concatenate([both[:, 0], self.test[:, 0]]), minlength=self.n_users)
@@ -125,7 +125,7 @@ class Prepared:
         for part in PARTS:
             pairs = getattr(self, part)
             per_item = np.bincount(pairs[:, 1], minlength=self.n_items)
-            counts |= {f"{part}_users": len(np.unique(pairs[:, 0])),
+            counts |= {f"{part}_users": distinct(pairs[:, 0]),
                        f"{part}_per_item_min": int(per_item.min()), f"{part}_per_item_max": int(per_item.max())}
         return counts
 
@@ -137,7 +137,7 @@ class Prepared:
         """
         history = np.bincount(both[:, 0], minlength=self.n_users)[self.test[:, 0]]
         about = self.features.get("attributes", pa.array([], pa.int64()))
-        return {"train_sequences": len(self.train) - len(np.unique(self.train[:, 0])),
+        return {"train_sequences": len(self.train) - distinct(self.train[:, 0]),
                 "test_sequences": int((history > 0).sum()),
                 "avg_sequence_length": float(history.sum() / max((history > 0).sum(), 1)),
                 "attributes": len(np.unique(values_and_lengths(about)[0]))}
@@ -182,6 +182,11 @@ class Prepared:
             raise RepriseError(str(folder), expected=f"content {stats['content']}, as stats.json says",
                                found=prepared.content, fix="run its prepare stage again")
         return prepared
+
+
+def distinct(ids: np.ndarray) -> int:
+    """How many different ids, 0 and up, there are in [N]; on millions several times as fast as `numpy.unique`."""
+    return int(np.count_nonzero(np.bincount(ids)))
 
 
 def is_feature(kind: pa.DataType) -> bool:
