@@ -113,6 +113,31 @@ def test_both_sources_of_a_data_set_are_asked_for_and_count(tmp_path):
     assert data_code(dataset) != data_code(Dataset(**{key: entry[key] for key in entry if "known" not in key}))
 
 
+def run_stage(folder, monkeypatch, dataset):
+    """Prepare a data set that no paper has, from what lies in `folder`; return its stats."""
+    paper = argparse.Namespace(dataset=lambda _: dataset)
+    monkeypatch.setattr(stage, "load_paper", lambda _: paper)
+    config = make_config({"results": str(folder / "results"), "resources": str(folder)})
+    stage.main(argparse.Namespace(paper="toy", dataset="toy"), config)
+    return json.loads((folder / "results/toy/toy/data/stats.json").read_text())
+
+
+def test_the_stage_joins_both_sources_and_its_data_are_as_good_as_the_worse(tmp_path, monkeypatch):
+    tables = {"own": {"interactions": pd.DataFrame(ROWS, columns=["user", "item", "time"]), "users": {"user": [1, 2]},
+                      "items": {"item": [5, 6, 7, 8, 9]}}, "other": {"items": {"item": [5, 6], "shop": ["a", "a"]}}}
+    for source, status in (("own", "official"), ("other", "rebuilt")):
+        folder = tmp_path / "canonical" / source
+        folder.mkdir(parents=True)
+        (folder / "canonical.json").write_text(json.dumps({"status": status}))
+        for name, table in tables[source].items():
+            pd.DataFrame(table).to_parquet(folder / f"{name}.parquet", index=False)
+    entry = {"label": "Toy", "source": "own", "known": "other", "split": "leave_one_out", "order": "time",
+             "provider": "shop", "provider_missing": "own", "expect": {"providers": 4, "items_without_provider": 3}}
+    assert run_stage(tmp_path, monkeypatch, Dataset(**entry))["status"] == "rebuilt"
+    with pytest.raises(RepriseError, match="providers: expected 5, found 4"):
+        run_stage(tmp_path, monkeypatch, Dataset(**entry | {"expect": {"providers": 5}}))
+
+
 # Directors of movies
 
 LINES = b"1\tjohn\tJohn L\r\n", b"7\td-orr\tDoris D\xf6rrie\r\n", b"3\tother_john\tJohn L\r\n"
@@ -153,8 +178,7 @@ def test_missing_empty_and_other_files_of_directors_are_named(tmp_path):
 @pytest.mark.skipif(not (MIRROR / "MANIFEST.csv").exists(), reason="no mirror of the released data here")
 def test_movielens_with_directors_through_every_stage(tmp_path, monkeypatch):
     """Of 3,883 films 3,645 have one of 1,885 directors; of the 3,706 with a rating 3,565 have one of 1,835."""
-    config = make_config({"results": str(tmp_path / "results"), "resources": str(tmp_path), "mirror": str(MIRROR),
-                          "licences": ["movielens"]})
+    config = make_config({"resources": str(tmp_path), "mirror": str(MIRROR), "licences": ["movielens"]})
     films = {"label": "ML-1M", "split": "leave_one_out", "order": "time", "provider": "director",
              "provider_missing": "own", "valid_from": 4, "source": "ml-1m", "reader": "movielens_1m",
              "known": "hetrec-directors", "known_reader": "movie_directors",
@@ -167,11 +191,8 @@ def test_movielens_with_directors_through_every_stage(tmp_path, monkeypatch):
     for source, form in rated.readers.items():
         fetch.main(argparse.Namespace(source=source), config)
         canonicalise.main(argparse.Namespace(source=source, reader=form), config)
-    for dataset in (whole, rated):
-        paper = argparse.Namespace(dataset=lambda _, one=dataset: one)
-        monkeypatch.setattr(stage, "load_paper", lambda _, one=paper: one)
-        stage.main(argparse.Namespace(paper="toy", dataset="films"), config)
-    stats = json.loads((tmp_path / "results/toy/films/data/stats.json").read_text())
+    run_stage(tmp_path, monkeypatch, whole)
+    stats = run_stage(tmp_path, monkeypatch, rated)
     assert stats["status"] == "recovered" and stats["cold_items"] > 0
 
 
@@ -261,7 +282,7 @@ def test_equal_times_stand_as_in_the_file_or_in_a_seeded_order(tmp_path):
     drawn = [walk(ties="random", tie_seed=seed) for seed in range(30)]
     assert walk(ties="random", tie_seed=7) == drawn[7] and len(set(map(tuple, drawn))) > 20
     assert all(sorted(one[:4]) == [0, 1, 2, 3] and sorted(one[4:]) == [4, 5, 6, 7] for one in drawn)
-    # The last item is each of 4 to 7 with a chance of a quarter: 30 of a draw miss one in four of 5,000 cases.
+    # Each of 4 to 7 is last with a chance of a quarter: 30 draws miss one of them in less than one case of a thousand.
     assert {one[-1] for one in drawn} == {4, 5, 6, 7}
 
 
