@@ -12,9 +12,10 @@ from reprise.data.windows import Windows, latest
 from reprise.errors import RepriseError
 from reprise.models import caser, sequential
 from reprise.models.sequential import SequenceModel
+from reprise.models.sequential.streams import TwoStreams
 from reprise.sourcecode import components
 
-DIM, WINDOW, ITEMS, ATTRIBUTES = 8, 6, 20, 9
+DIM, WINDOW, ITEMS, ATTRIBUTES, PROVIDERS = 8, 6, 20, 9, 7
 BLOCKS = {"dim": DIM, "window": WINDOW, "layers": 2, "heads": 2, "inner": 16, "dropout": 0.5, "attention_dropout": 0.5}
 PLAIN = {"dim": DIM, "window": WINDOW}
 CASER = {**PLAIN, "nv": 2, "nh": 3, "dropout": 0.4, "regularisation": 0.01}
@@ -38,6 +39,12 @@ MODELS = {
     "dacsr": ("dacsr", {**BLOCKS, "hidden": 12, "encoder": "sasrec", "depth": 2}),
     "dacsr-gru": ("dacsr", {**BLOCKS, "hidden": 12, "encoder": "gru4rec", "depth": 3, "act_after": True}),
     "dacsr-joined": ("dacsr", {**BLOCKS, "hidden": 12, "encoder": "sasrec", "depth": 0}),
+    "ipsrec_s": ("ipsrec_s", {**BLOCKS, "mask": "concat_causal"}),
+    "ipsrec_s-aligned": ("ipsrec_s", {**BLOCKS, "mask": "aligned_causal", "tie": False}),
+    "ipsrec_s-both-ways": ("ipsrec_s", {**BLOCKS, "mask": "bidirectional", "providers": "permuted"}),
+    "ipsrec_c": ("ipsrec_c", {**BLOCKS, "coattention": "cross_query"}),
+    "ipsrec_c-own": ("ipsrec_c", {**BLOCKS, "coattention": "own", "self_layers": 2}),
+    "ipsrec_c-key-value": ("ipsrec_c", {**BLOCKS, "coattention": "cross_key_value", "self_layers": 1}),
 }
 each = pytest.mark.parametrize("name", MODELS)
 PRETRAINING = ("attribute", "aap", "mip", "map", "sp")  # parts of S3-Rec that only its pretraining uses
@@ -58,7 +65,8 @@ def data():
     attributes = np.concatenate([rng.choice(ATTRIBUTES, n, replace=False) for n in lengths])
     attributes[0] = ATTRIBUTES - 1
     laid = Interactions.of(pairs, len(lists), ITEMS, ordered=True)
-    return replace(laid, features={"attributes": Lists.of(attributes, lengths)})
+    providers = Lists.of(rng.permutation(np.arange(ITEMS) % PROVIDERS), np.ones(ITEMS, int))
+    return replace(laid, features={"attributes": Lists.of(attributes, lengths), "provider": providers})
 
 
 def make(name, data, seed=0):
@@ -113,22 +121,32 @@ def normed(w, name, x):
     return (x - x.mean()) / deviation * w[f"{name}.weight"] + w[f"{name}.bias"]
 
 
-def block(w, name, rows, causal, heads=2):
-    """One post-norm Transformer block over a list of rows, all of them real."""
-    size = len(rows[0]) // heads
-    packed = [layer(w, f"{name}.inputs", row) for row in rows]  # query, key, value
-    query, key, value = ([row[part * len(rows[0]) : (part + 1) * len(rows[0])] for row in packed] for part in range(3))
-    found = []
-    for t, row in enumerate(rows):
-        mixed = []
-        for head in range(heads):
-            cells = slice(head * size, (head + 1) * size)
-            seen = range(t + 1) if causal else range(len(rows))
-            shares = softmax(np.array([query[t][cells] @ key[s][cells] / np.sqrt(size) for s in seen]))
-            mixed.append(sum(share * value[s][cells] for share, s in zip(shares, seen, strict=True)))
-        a = normed(w, f"{name}.attended", row + layer(w, f"{name}.outputs", np.concatenate(mixed)))
-        found.append(normed(w, f"{name}.mixed", a + layer(w, f"{name}.narrow", gelu(layer(w, f"{name}.widen", a)))))
-    return found
+def parts_of(w, name, rows):
+    """Query, key and value of every row."""
+    packed, dim = [layer(w, f"{name}.inputs", row) for row in rows], len(rows[0])
+    return [[row[part * dim : (part + 1) * dim] for row in packed] for part in range(3)]
+
+
+def attended(query, key, value, seen, heads=2):
+    """What one query finds among the rows `seen`, its heads side by side."""
+    size, mixed = len(query) // heads, []
+    for head in range(heads):
+        cells = slice(head * size, (head + 1) * size)
+        shares = softmax(np.array([query[cells] @ key[s][cells] / np.sqrt(size) for s in seen]))
+        mixed.append(sum(share * value[s][cells] for share, s in zip(shares, seen, strict=True)))
+    return np.concatenate(mixed)
+
+
+def finished(w, name, row, found):
+    a = normed(w, f"{name}.attended", row + layer(w, f"{name}.outputs", found))
+    return normed(w, f"{name}.mixed", a + layer(w, f"{name}.narrow", gelu(layer(w, f"{name}.widen", a))))
+
+
+def block(w, name, rows, causal):
+    """One post-norm Transformer block over a list of rows, all of them real; `causal` may say what each row sees."""
+    sees = causal if callable(causal) else (lambda t: range(t + 1 if causal else len(rows)))
+    query, key, value = parts_of(w, name, rows)
+    return [finished(w, name, row, attended(query[t], key, value, sees(t))) for t, row in enumerate(rows)]
 
 
 def encoded(w, rows, causal, name="encoder.blocks", norm="encoder.norm", layers=2):
@@ -256,24 +274,57 @@ def dacsr_table(w, depth, act_after=False):
     return np.stack([extracted(w, "of_item", row, depth, act_after) for row in rows])
 
 
-PLAIN_MODELS = {"dacsr": plain_dacsr,
+def both_streams(w, items, of):
+    x = [w["item"][item] + w["item_position"][t] + w["segment"][0] for t, item in enumerate(items)]
+    z = [w["provider"][of[item]] + w["provider_position"][t] + w["segment"][1] for t, item in enumerate(items)]
+    return x, z
+
+
+def plain_ipsrec_s(w, user, items, of=(), mask="concat_causal", both=False):
+    x, z = both_streams(w, items, of)
+    n = len(items)
+    sees = {"concat_causal": lambda q: range(q + 1),
+            "aligned_causal": lambda q: [key for key in range(2 * n) if key % n <= q % n],
+            "bidirectional": lambda q: range(2 * n)}[mask]
+    rows = encoded(w, x + z, sees)
+    if both:
+        return rows[:n], rows[n:]
+    return rows[n - 1] if mask == "bidirectional" else rows[:n]
+
+
+def plain_ipsrec_c(w, user, items, of=(), coattention="cross_query", self_layers=0, both=False):
+    streams = [encoded(w, rows, True, f"encoders.{side}", f"norms.{side}", self_layers)
+               for side, rows in enumerate(both_streams(w, items, of))]
+    for number in range(2):
+        names = [f"blocks.{side}.{number}" for side in range(2)]
+        (qx, kx, vx), (qz, kz, vz) = (parts_of(w, *one) for one in zip(names, streams, strict=True))
+        item, provider = {"cross_query": ((qz, kx, vx), (qx, kz, vz)), "own": ((qx, kx, vx), (qz, kz, vz)),
+                          "cross_key_value": ((qx, kz, vz), (qz, kx, vx))}[coattention]
+        streams = [[finished(w, name, row, attended(q[t], k, v, range(t + 1))) for t, row in enumerate(rows)]
+                   for name, rows, (q, k, v) in zip(names, streams, (item, provider), strict=True)]
+    return streams if both else streams[0]
+
+
+PLAIN_MODELS = {"dacsr": plain_dacsr, "ipsrec_s": plain_ipsrec_s, "ipsrec_c": plain_ipsrec_c,
                 "sasrec": plain_sasrec, "gru4rec": plain_gru4rec, "caser": plain_caser, "hgn": plain_hgn,
                 "fdsa": plain_fdsa, "bert4rec": plain_bert4rec, "s3rec": plain_sasrec, "srgnn": plain_srgnn}
 READS_EMPTY = {"caser", "hgn", "bert4rec"}  # what the others' formulas say needs an item
 
 
-def expected(name, model, data, user, items):
-    """The plain model's summary of one window, and the last of its states where it has states."""
+def expected(name, model, data, user, items, both=False):
+    """The plain model's summary of one window, or its states where it has states; of `both` streams, if asked."""
     module, options = MODELS[name]
     w = {key: value.double().numpy() for key, value in model.state_dict().items()}
     switches = {key: options[key] for key in ("aggregate", "padding_counts", "pooling", "drop_first", "steps",
-                                              "encoder", "depth", "act_after")
+                                              "encoder", "depth", "act_after", "mask", "coattention", "self_layers")
                 if key in options}
     if options.get("positions_from") == "end":
         switches["at_end"] = True
     if module == "fdsa":
         lists = data.features["attributes"]
         switches["lists"] = [lists.values[start:end].tolist() for start, end in lists.offsets.unfold(0, 2, 1).tolist()]
+    if isinstance(model, TwoStreams):
+        switches |= {"of": model.provider_of.tolist(), "both": both}
     return PLAIN_MODELS[module](w, user, items, **switches)
 
 
@@ -330,7 +381,7 @@ def test_a_later_item_changes_no_earlier_state(name, data):
 
 def test_a_model_in_both_directions_is_not_called_causal(data):
     assert [name for name in MODELS if not make(name, data).causal] == [
-        name for name in MODELS if name.startswith(("caser", "hgn", "bert4rec", "srgnn"))
+        name for name in MODELS if name.startswith(("caser", "hgn", "bert4rec", "srgnn", "ipsrec_s-both-ways"))
     ]
 
 
@@ -409,7 +460,8 @@ def test_gradients_reach_every_parameter(name, data):
     for _ in range(5):  # dropout hides some of it at a time
         windows = latest(data, torch.arange(data.n_users), WINDOW)
         table, bias = model.output()
-        scores = model.last(windows) @ table.T
+        summaries = model.last_streams(windows) if isinstance(model, TwoStreams) else [model.last(windows)]
+        scores = sum(summary @ table.T for summary in summaries)
         total = total + (scores if bias is None else scores + bias).logsumexp(1).sum() + model.penalty()
     total.backward()
     for key, parameter in model.named_parameters():
@@ -441,7 +493,8 @@ def test_initial_weights_have_the_spread_of_the_definition():
     """Standard deviations of what the protocols say, on tables large enough to tell."""
     pairs = np.stack([np.arange(400), np.arange(400)], 1)
     data = replace(Interactions.of(pairs, 400, 400, ordered=True),
-                   features={"attributes": Lists.of(np.arange(400) % 50, np.ones(400, int))})
+                   features={name: Lists.of(np.arange(400) % 50, np.ones(400, int))
+                             for name in ("attributes", "provider")})
     sizes = {"dim": 64, "inner": 256, "hidden": 128, "window": 20}
 
     def deviations(name):
@@ -451,9 +504,10 @@ def test_initial_weights_have_the_spread_of_the_definition():
         model = module.Model(module.Options(**options), data, torch.Generator().manual_seed(0))
         return {key: parameter.std().item() for key, parameter in model.named_parameters()}
 
-    for name in ("sasrec", "fdsa", "bert4rec", "s3rec"):
+    tables = ("item", "attribute", "position", "provider", "item_position", "provider_position", "segment", "free")
+    for name in ("sasrec", "fdsa", "bert4rec", "s3rec", "ipsrec_s-aligned", "ipsrec_c-own"):
         for key, found in deviations(name).items():
-            if key in ("item", "attribute", "position") or key.endswith("weight") and "norm" not in key and found:
+            if key in tables or key.endswith("weight") and "norm" not in key and found:
                 assert found == pytest.approx(0.02, rel=0.15), (name, key)
     gru, caser, hgn, srgnn = (deviations(name) for name in ("gru4rec", "caser", "hgn", "srgnn"))
     uniform = 3**-0.5  # the deviation of a uniform number from (-1, 1)
