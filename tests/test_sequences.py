@@ -13,6 +13,7 @@ from reprise.losses import bayesian_personalised, binary_over_sampled, sampled_s
 from reprise.training.build import build, make_trainer
 from reprise.training.options import Training
 from reprise.training.sequences import Samples, _counted
+from torch.utils._python_dispatch import TorchDispatchMode
 from waiting import Watched
 
 USERS, ITEMS, WINDOW = 40, 25, 6
@@ -167,6 +168,8 @@ def test_the_last_window_alone_is_another_objective_for_long_histories():
 @pytest.mark.parametrize("biased", [False, True])
 def test_softmax_over_items_is_cross_entropy(monkeypatch, cells, biased):
     monkeypatch.setitem(losses.CELLS, "cpu", cells)
+    monkeypatch.setitem(losses.LEAST, "cpu", 1)
+    monkeypatch.setattr(losses, "PIECE", 7)
     generator = torch.Generator().manual_seed(0)
     states, table, bias = (torch.randn(*shape, generator=generator, dtype=torch.float64) * 2
                            for shape in ((11, 4), (ITEMS, 4), (ITEMS,)))
@@ -198,6 +201,47 @@ def test_softmax_over_items_keeps_a_block_and_waits_for_nothing(monkeypatch, dev
     assert not watched.waits
     assert block == min(rows, len(states)) * items and watched.largest == block
     assert kept <= table.numel() < block  # of what was formed, gradients alone are left
+
+
+class Tables(TorchDispatchMode):
+    """Keeps the storage of every tensor of a size or more that an operation returns, so that none is taken twice."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.size, self.kept = size, []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.numel() >= self.size:
+            self.kept.append(result.untyped_storage())
+        return result
+
+
+def test_softmax_over_items_takes_one_table_beside_its_own(monkeypatch):
+    # Of 1,144,124 rows of 64, each table is 293 MB; Adam holds three, or four with the gradient, which this becomes.
+    monkeypatch.setattr(losses, "PIECE", 100)
+    table, states = torch.randn(2000, 64).requires_grad_(), torch.randn(20, 64)
+    with Tables(table.numel()) as seen:
+        softmax_over_items(states, table, torch.randint(2000, (20,))).backward()
+    assert {one.data_ptr() for one in seen.kept} - {table.data_ptr()} == {table.grad.data_ptr()}
+
+
+def test_targets_are_subtracted_to_the_same_bits_piece_by_piece(monkeypatch):
+    table, rows, index = torch.randn(50, 8), torch.randn(300, 8), torch.randint(50, (300,))
+    whole = table - losses._summed(rows, index, 50)
+    for size in (1, 7, 50, 64):
+        monkeypatch.setattr(losses, "PIECE", size)
+        found = table.clone()
+        losses._subtract(found, rows, index)
+        assert torch.equal(found, whole)
+
+
+def test_a_second_way_back_through_the_softmax_is_refused_and_not_wrong():
+    states, table = torch.randn(5, 4).requires_grad_(), torch.randn(ITEMS, 4).requires_grad_()
+    loss = softmax_over_items(states, table, torch.randint(ITEMS, (5,)))
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
 
 
 @pytest.mark.cuda

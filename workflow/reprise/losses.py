@@ -11,8 +11,10 @@ from torch import Tensor, nn
 # Logits held at a time; changes only a sum's rounding. A CPU likes what its core's cache holds (2 MB); a GPU 256 MB, so
 # that a batch of usual size is one block.
 CELLS = {"cpu": 1 << 19, "cuda": 1 << 26}
+LEAST = {"cpu": 16, "cuda": 1}  # rows of a block however many items there are: each block reads the table thrice
 TALLER = {"cpu": 8, "cuda": 1}  # times as many where products take narrow numbers: a block costs a sum of its own
 SPARSE_FROM = 64  # attributes: from here on a CPU multiplies faster by what is filled than by all
+PIECE = 1 << 16  # rows of a table whose gradient of a look-up is made at a time
 TINY = 1e-12  # a profile's length below which it points nowhere
 
 
@@ -50,7 +52,7 @@ class _SoftmaxOverItems(torch.autograd.Function):
         items, kind = table.to(narrow), states.device.type
         cells = CELLS[kind] * (1 if narrow == table.dtype else TALLER[kind])
         start = 0
-        for rows in states.split(max(1, cells // len(table))):
+        for rows in states.split(max(LEAST[kind], cells // len(table))):
             block = slice(start, start + len(rows))
             start = block.stop
             wanted, weight = targets[block], weights[block, None]
@@ -74,8 +76,7 @@ class _SoftmaxOverItems(torch.autograd.Function):
             else:  # a product of narrow numbers is narrow, the sum over blocks is not
                 by_table += shares.T @ (rows * weighted).to(narrow)
         by_state -= weights[:, None] * table[targets]
-        # One sum a target, in a fixed order also on a GPU: the gradient of a look-up.
-        by_table -= _summed(states * weights[:, None], targets, len(table))
+        _subtract(by_table, states * weights[:, None], targets)
         if by_bias is not None:
             by_bias -= _summed(weights[:, None], targets, len(table)).squeeze(1)
         ctx.save_for_backward(by_state, by_table, by_bias)
@@ -85,7 +86,19 @@ class _SoftmaxOverItems(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None, None, None]:
         by_state, by_table, by_bias = ctx.saved_tensors
         by_bias = None if by_bias is None else by_bias * gradient
-        return by_state * gradient, by_table * gradient, by_bias, None, None, None
+        # In place, as a table of a million rows has no room for another; a second way back through it is refused.
+        return by_state * gradient, by_table.mul_(gradient), by_bias, None, None, None
+
+
+def _subtract(table: Tensor, rows: Tensor, index: Tensor) -> None:
+    """Take `rows` [T, D] from those of `table` [N, D] at `index` [T]; what shares an index is summed before.
+
+    One sum an index, in a fixed order also on a GPU: the gradient of a look-up, made without another table.
+    """
+    for start in range(0, len(table), PIECE):
+        piece = table[start : start + PIECE]
+        inside = (index >= start) & (index < start + len(piece))
+        piece -= _summed(rows, torch.where(inside, index - start, len(piece)), len(piece) + 1)[:-1]
 
 
 def _summed(rows: Tensor, index: Tensor, size: int) -> Tensor:

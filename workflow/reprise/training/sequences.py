@@ -143,9 +143,9 @@ class Trainer(Loop):
         self.generator.manual_seed(drawn)
         self.method.train()
         batch = self._batch(self.epoch, place)
+        self.optimiser.zero_grad(set_to_none=True)  # first: the loss takes as much memory as the old gradients hold
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "mixed"):
             loss = self.method.loss(batch)
-        self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
         self.method.eval()
