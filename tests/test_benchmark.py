@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 from reprise.__main__ import main
+from reprise.data.generated import RANKED, generated
 from reprise.data.prepared import Prepared
+from reprise.errors import RepriseError
 from reprise.files import write_json
 from reprise.stages.benchmark import median_seconds
 
@@ -48,7 +50,40 @@ def test_a_method_without_training_has_no_epoch(benchmark):
     assert status == 0 and not added and found["epoch_s"] is None and found["ranking_s"] > 0
 
 
-@pytest.mark.parametrize("wrong", [["MF", "hopeful"], ["NoSuch", "sound"], ["MF", "sound", "--repeats", "0"]])
+def test_it_measures_on_generated_data_where_there_are_none(tmp_path, capsys):
+    settings = [f"{key}={tmp_path / key}" for key in ("results", "resources")] + ["device=cpu", "threads=1"]
+    words = ["benchmark", "dacsr", "small-tastes", "SASRec_D64", "sound", "--steps", "2", "--repeats", "1"]
+    assert main([*words, "--config", *settings]) == 1, "no data were prepared"
+    capsys.readouterr()
+    assert main([*words, "--generated", "--config", *settings]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["generated"] and found["steps"] == 2 and found["ranked_users"] == RANKED
+    assert found["samples_per_s"] == pytest.approx(256 / found["step_s"])
+    assert found["epoch_s"] == pytest.approx(found["step_s"] * found["steps_per_epoch"])
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_generated_data_have_the_counts_that_are_expected():
+    counts = {"users": 3000, "items": 500, "interactions": [20_000, 24_000], "providers": 40, "lengths": {3: 4}}
+    data = generated(counts)
+    assert (data.n_users, data.n_items, data.ordered) == (3000, 500, True)
+    assert len(data.train) == pytest.approx(24_000, rel=0.05) and len(data.test) == len(data.valid) == RANKED
+    assert len(np.unique(data.train[:, 0])) == 3000 and len(np.unique(data.train[:, 1])) == 500
+    assert np.array_equal(np.unique(data.features["provider"]), np.arange(40)) and "attributes" not in data.features
+    providers = data.interactions("train").features["provider"]
+    assert providers.size == 40 and len(providers.single()) == 500
+    assert data.content == generated(counts).content != generated(counts, seed=1).content
+
+
+@pytest.mark.parametrize(("counts", "said"), [({"users": 3, "items": 4}, "interactions"),
+                                              ({"users": 3, "items": 4, "interactions": 2}, "an interaction a user")])
+def test_counts_that_make_no_data_are_named(counts, said):
+    with pytest.raises(RepriseError, match=said):
+        generated(counts)
+
+
+@pytest.mark.parametrize("wrong", [["MF", "hopeful"], ["NoSuch", "sound"], ["MF", "sound", "--repeats", "0"],
+                                   ["MF", "sound", "--steps", "0"]])
 def test_what_cannot_be_measured_is_refused(benchmark, wrong):
     status, out, added, _ = benchmark(*wrong)
     assert status == 1 and not out and not added

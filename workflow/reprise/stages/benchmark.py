@@ -2,7 +2,8 @@
 
 Trains on prepared data as a run does, with the configured device and threads, after a few steps to warm up. Prints one
 JSON object a method on standard output and keeps nothing: no run, no checkpoint (on a GPU, the lock that every run
-takes). `all` measures every method of the paper, each in a process of its own, so that peak memory is its own.
+takes). `all` measures every method of the paper, each in a process of its own, so that peak memory is its own. With
+`--generated` on random data of the data set's size, where the data are not at hand; few users are ranked then.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from reprise.config import Config
+from reprise.data.generated import generated
 from reprise.errors import RepriseError
 from reprise.papers import Run, load_paper
 from reprise.training.devices import leased
@@ -39,14 +41,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("method", help="as its table prints it, for instance MACR_MF; or all")
     parser.add_argument("reading", help="printed or sound")
     parser.add_argument("--epochs", type=int, default=3, metavar="N", help="epochs a repeat (default 3)")
+    parser.add_argument("--steps", type=int, metavar="N", help="steps a repeat, in place of epochs")
+    parser.add_argument("--generated", action="store_true",
+                        help="on random data with the counts that paper.yaml expects of the data set")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="repeats, whose median counts (default 3)")
 
 
 def main(args: argparse.Namespace, config: Config) -> None:
     """Measure and print; raises RepriseError where the data are not prepared or there is nothing to repeat."""
-    if min(args.epochs, args.repeats) < 1:
-        raise RepriseError("benchmark", expected="--epochs >= 1 and --repeats >= 1",
-                           found=f"{args.epochs} and {args.repeats}")
+    if min(args.epochs, args.repeats, 1 if args.steps is None else args.steps) < 1:
+        raise RepriseError("benchmark", expected="--epochs, --steps and --repeats >= 1",
+                           found=f"{args.epochs}, {args.steps} and {args.repeats}")
     paper = load_paper(args.paper)
     if args.method == "all":
         _each_apart([name for name, method in paper.methods.items() if not method.not_run and not method.rerank])
@@ -56,14 +61,17 @@ def main(args: argparse.Namespace, config: Config) -> None:
     backbone = paper.method(args.method).backbone
     run = Run(args.paper, args.dataset, args.reading, backbone, args.method, "main", SEED)
     with leased(config.device, Path(config.resources, "locks")) as device:
-        found = measure(Execution(run, config, device), args.epochs, args.repeats)
+        made = generated(paper.dataset(args.dataset).expect) if args.generated else None
+        found = measure(Execution(run, config, device, made), args.epochs, args.repeats, args.steps)
     epoch = "nothing to train"
     if found["epoch_s"] is not None:
         epoch = (f"{found['epoch_s']:.3f} s an epoch, {1e3 * found['step_s']:.2f} ms a step (floor "
-                 f"{1e3 * found['floor_s']:.2f} ms), {found['busy']:.0%} busy")
+                 f"{1e3 * found['floor_s']:.2f} ms), {found['samples_per_s']:.0f} samples a second, "
+                 f"{found['busy']:.0%} busy")
     logger.info("benchmark %s %s %s: %s, %.3f s a ranking, %.0f MB", args.method, args.dataset, args.reading, epoch,
                 found["ranking_s"], found["peak_bytes"] / 1e6)
-    print(json.dumps({name: getattr(args, name) for name in ("paper", "dataset", "method", "reading")} | found))
+    named = {name: getattr(args, name) for name in ("paper", "dataset", "method", "reading", "generated")}
+    print(json.dumps(named | found))
 
 
 def _each_apart(methods: list[str]) -> None:
@@ -73,18 +81,18 @@ def _each_apart(methods: list[str]) -> None:
         subprocess.run([sys.executable, "-m", "reprise", *command], check=True)
 
 
-def measure(execution: Execution, epochs: int, repeats: int) -> dict[str, Any]:
-    """Time the search phase of a run.
+def measure(execution: Execution, epochs: int, repeats: int, steps: int | None = None) -> dict[str, Any]:
+    """Time the search phase of a run, by `epochs` or, if given, by `steps` a repeat.
 
     Returns
     -------
     dict
-        `epoch_s`, `step_s`: median seconds an epoch and a step, None for a method without training; `floor_s`: the
-        least that a step can take here (see `floor`); `busy`: share of the time in which the GPU computes, or the
-        process's threads do; `steps_per_epoch`; `ranking_s`: median seconds to score and rank all items for every user
-        of the split that selects, with one inference setting; `evaluation_s`: the same with all `settings` that an
-        evaluation during training looks at; `peak_bytes`: of the process, or of the GPU's memory; `device`, `threads`,
-        `epochs`, `repeats`.
+        `epoch_s`, `step_s`: median seconds an epoch and a step, None for a method without training; `samples_per_s`:
+        the settings' `batch` of them a step; `floor_s`: the least that a step can take here (see `floor`); `busy`:
+        share of the time in which the GPU computes, or the process's threads do; `steps_per_epoch`; `ranking_s`: median
+        seconds to score and rank all items for every user of the split that selects, `ranked_users`, with one inference
+        setting; `evaluation_s`: the same with all `settings` that an evaluation during training looks at; `peak_bytes`:
+        of the process, or of the GPU's memory; `device`, `threads`, `steps` a repeat, `repeats`.
     """
     import torch
 
@@ -97,8 +105,10 @@ def measure(execution: Execution, epochs: int, repeats: int) -> dict[str, Any]:
     method, trainer = job.build("search", job.options.fit_on)
     settings = method.sweep() or method.choices()
 
+    measured = 0 if trainer is None else steps or epochs * trainer.steps_per_epoch
+
     def train() -> None:
-        trainer.train(epochs * trainer.steps_per_epoch)
+        trainer.train(measured)
 
     def rank(several: list[dict[str, Any]]) -> None:
         with torch.no_grad():
@@ -106,20 +116,22 @@ def measure(execution: Execution, epochs: int, repeats: int) -> dict[str, Any]:
 
     epoch_s = step_s = floor_s = share = None
     if trainer is not None:
-        trainer.train(min(WARM_UP, trainer.steps_per_epoch))
-        epoch_s = median_seconds(train, repeats) / epochs
-        step_s = epoch_s / trainer.steps_per_epoch
+        trainer.train(min(WARM_UP, measured, trainer.steps_per_epoch))
+        step_s = median_seconds(train, repeats) / measured
+        epoch_s = step_s * trainer.steps_per_epoch
     rank(settings[:1])
     ranking_s = median_seconds(lambda: rank(settings[:1]), repeats)
     evaluation_s = median_seconds(lambda: rank(settings), repeats)
     cuda = execution.device == "cuda"
     peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if trainer is not None:  # last, as the probes take memory of their own
-        share, floor_s = busy(trainer, execution.device, threads), floor(trainer, execution.device)
-    return {"epoch_s": epoch_s, "step_s": step_s, "floor_s": floor_s, "busy": share,
-            "steps_per_epoch": trainer.steps_per_epoch if trainer else 0, "ranking_s": ranking_s,
-            "evaluation_s": evaluation_s, "settings": len(settings), "peak_bytes": peak, "device": execution.device,
-            "threads": threads, "epochs": epochs, "repeats": repeats}
+        share = busy(trainer, execution.device, threads, min(WARM_UP, measured))
+        floor_s = floor(trainer, execution.device)
+    return {"epoch_s": epoch_s, "step_s": step_s, "samples_per_s": step_s and job.options.batch / step_s,
+            "floor_s": floor_s, "busy": share, "steps_per_epoch": trainer.steps_per_epoch if trainer else 0,
+            "ranking_s": ranking_s, "ranked_users": len(job.ranking.users), "evaluation_s": evaluation_s,
+            "settings": len(settings), "peak_bytes": peak, "device": execution.device, "threads": threads,
+            "steps": measured, "repeats": repeats}
 
 
 def median_seconds(work: Callable[[], None], repeats: int) -> float:
@@ -160,7 +172,7 @@ def floor(trainer: Any, device: str) -> float:
     return max(counter.get_total_flops() / operations, traffic / moved)
 
 
-def busy(trainer: Any, device: str, threads: int, steps: int = 20) -> float:
+def busy(trainer: Any, device: str, threads: int, steps: int) -> float:
     """Share of the time of some steps in which the GPU computes, or of the threads' time in which they do."""
     if device != "cuda":
         wall, used = time.perf_counter(), time.process_time()

@@ -30,14 +30,17 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names of malloc.h
 
 
 class Execution:
-    """One run on one device. Its methods may be called one by one; each does only what the store does not hold yet."""
+    """One run on one device. Its methods may be called one by one; each does only what the store does not hold yet.
 
-    def __init__(self, run: Run, config: Config, device: str):
+    It reads the prepared data of the run's data set, unless it is given others.
+    """
+
+    def __init__(self, run: Run, config: Config, device: str, data: Prepared | None = None):
         self.run, self.config, self.device = run, config, device
         self.folder = Path(config.results, run.folder)
         self.spec = spec_of(run, config)
         self.code = spec_code(self.spec)
-        self.data = prepared_data(run.paper, run.dataset, config)
+        self.data = data or prepared_data(run.paper, run.dataset, config)
         self.cell = cell_fingerprint(self.code, self.data.content, device, config.threads)
         self.fingerprint = f"{self.cell}-s{run.seed}"
         self.entry = Path(config.resources, "store", self.fingerprint)
