@@ -14,7 +14,7 @@ from reprise.reporting.wording import percent
 def gain_rows(
     gains: Sequence[Gain], part: pd.DataFrame, columns: Sequence[str], readings: Sequence[str], printed: bool
 ) -> Iterator[tuple[str, list[str]]]:
-    """Each gain's label and its cells, for every metric and cut-off first the print's, if asked for, then our readings'.
+    """Each gain's label and its cells: for every metric and cut-off the print's, if asked for, then our readings'.
 
     `part` are the cells of one data set, `columns` those that tell a metric and cut-off from another.
     """
