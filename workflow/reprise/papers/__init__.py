@@ -10,5 +10,6 @@ from reprise.runs import MAIN, TUNED, Run, preset_name
 
 __all__ = [
     "MAIN", "PAPERS", "TUNED", "Dataset", "Exhibit", "Gain", "Grid", "Layer", "Method", "Paper", "Reading", "Run",
-    "claim_ids", "data_code", "grid_of", "load_paper", "paper_names", "preset_name", "resolve", "spec_code", "variant_of",
+    "claim_ids", "data_code", "grid_of", "load_paper", "paper_names", "preset_name", "resolve", "spec_code",
+    "variant_of",
 ]  # fmt: skip
