@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from reprise.data.small_tastes import walk
 from reprise.files import write_text
 
 FIRST_STREAM = 33_000_000_000  # numbers of streams are as large as the real ones, which do not fit 32 bits
@@ -74,18 +75,9 @@ def make(*, meaning: bool = True, seed: int = 2023, users: int = 500, items: int
     taste = (1 - loyalty) * common + loyalty * rng.dirichlet(focus * common, users)  # [U, P]
     lengths = 1 + rng.geometric(1 / (length - 1), users)
     place = rng.choice(size, size=(users, providers), p=within)  # on each circle, where a user comes in
-    walks = np.full((users, lengths.max()), -1)
-    for step in range(walks.shape[1]):
-        there = np.flatnonzero(lengths > step)
-        drawn = (rng.random((len(there), 1)) > taste[there].cumsum(axis=1)[:, :-1]).sum(axis=1)
-        following = rng.random(len(there)) < follow
-        anew = rng.choice(size, size=len(there), p=within)
-        place[there, drawn] = np.where(following, (place[there, drawn] + 1) % size, anew)
-        walks[there, step] = drawn * size + place[there, drawn]
-    met = rng.permutation(np.unique(walks[walks >= 0]))
-    number = np.empty(items, dtype=np.int64)
-    number[met] = np.arange(len(met))
-    histories = [number[walk[:stop]] for walk, stop in zip(walks, lengths, strict=True)]
+    histories, met = walk(
+        rng, taste, lengths, place, size, follow, lambda count: rng.choice(size, size=count, p=within)
+    )
     told = met // size if meaning else rng.permutation(met // size)
     return Providers(histories, told, met // size, met % size)
 

@@ -11,6 +11,7 @@ What is planted, so that a test can ask for it back:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,19 +61,37 @@ def make(*, seed: int = 2022, users: int = 600, items: int = 240, categories: in
     lengths = 4 + rng.geometric(1 / (length - 4), users)
     size = items // categories
     place = rng.integers(size, size=(users, categories))  # on each circle, where a user comes in
-    walks = np.full((users, lengths.max()), -1)
+    histories, met = walk(rng, taste, lengths, place, size, follow, lambda count: rng.integers(size, size=count))
+    return Tastes(histories, met // size, taste)
+
+
+def walk(
+    rng: np.random.Generator, taste: np.ndarray, lengths: np.ndarray, place: np.ndarray, size: int, follow: float,
+    anew: Callable[[int], np.ndarray],
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Histories of users who draw a circle of `size` items by their `taste` [U, G], and walk or jump on it.
+
+    `place` [U, G] is where each user stands on each circle, and moves on with it: with the chance `follow` to the next
+    item, else to one that `anew` draws for so many users.
+
+    Returns
+    -------
+    histories : list of int array, of `lengths` [U]
+        Items numbered from 0 in a random order, those alone that somebody met.
+    met : int array [I]
+        Of each, its circle times `size` plus its place there.
+    """
+    walks = np.full((len(taste), lengths.max()), -1)
     for step in range(walks.shape[1]):
         there = np.flatnonzero(lengths > step)
         drawn = (rng.random((len(there), 1)) > taste[there].cumsum(axis=1)[:, :-1]).sum(axis=1)
         following = rng.random(len(there)) < follow
-        next_place = np.where(following, place[there, drawn] + 1, rng.integers(size, size=len(there))) % size
-        place[there, drawn] = next_place
-        walks[there, step] = drawn * size + next_place
+        place[there, drawn] = np.where(following, place[there, drawn] + 1, anew(len(there))) % size
+        walks[there, step] = drawn * size + place[there, drawn]
     met = rng.permutation(np.unique(walks[walks >= 0]))
-    number = np.empty(items, dtype=np.int64)
+    number = np.empty(taste.shape[1] * size, dtype=np.int64)
     number[met] = np.arange(len(met))
-    histories = [number[walk[:stop]] for walk, stop in zip(walks, lengths, strict=True)]
-    return Tastes(histories, met // size, taste)
+    return [number[steps[:stop]] for steps, stop in zip(walks, lengths, strict=True)], met
 
 
 def write(world: Tastes, folder: Path) -> None:

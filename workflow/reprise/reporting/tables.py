@@ -228,10 +228,9 @@ def _block(
                 entries.append(_printed(records[0], part))
             entries += [_ours(record, note) for record in records if record["reading"] in readings]
         rows.append((label(key), entries))
-    if titles:
-        rows += [(name, list(map(Entry, cells))) for name, cells in gain_rows(gains, part, columns, readings, by_print)]
     if not titles:
         return Block(title, [], [], [], f"not run: {reasons.pop()}")
+    rows += [(name, list(map(Entry, cells))) for name, cells in gain_rows(gains, part, columns, readings, by_print)]
     return Block(title, heads, titles * len(heads), rows, f"ours not run: {reasons.pop()}" if nothing else "")
 
 
