@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from reprise.errors import RepriseError
@@ -19,12 +19,12 @@ from reprise.files import replacing
 
 def save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     """Write `tensors` and `meta` (JSON values) atomically."""
+    written = to_bytes(
+        {name: tensor.contiguous() for name, tensor in tensors.items()}, metadata={"reprise": json.dumps(meta)}
+    )
+    # Not by `save_file`: it writes to a name of its own first, which a killed run would leave behind for good.
     with replacing(path) as beside:
-        save_file(
-            {name: tensor.contiguous() for name, tensor in tensors.items()},
-            beside,
-            metadata={"reprise": json.dumps(meta)},
-        )
+        beside.write_bytes(written)
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
