@@ -9,10 +9,12 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import json
 from pathlib import Path
 
 from reprise import settings
 from reprise.errors import RepriseError
+from reprise.files import read_yaml
 from reprise.settings import Settings
 
 PACKAGE = Path(__file__).resolve().parent
@@ -66,7 +68,8 @@ def _tree(path: Path) -> ast.Module:
 
 @functools.cache
 def _plain(path: Path) -> str:
-    """The file's code without comments, docstrings and layout, so that editing those re-runs nothing."""
+    """The file's code without comments, docstrings and layout, so that editing those re-runs nothing; and what the
+    YAML file of its name beside it holds, which is code in all but form."""
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -77,7 +80,8 @@ def _plain(path: Path) -> str:
                 and isinstance(first.value.value, str)
             ):
                 node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+    beside = path.with_suffix(".yaml")
+    return ast.unparse(tree) + (f"\n{json.dumps(read_yaml(beside))}" if beside.exists() else "")
 
 
 def _file(module: str) -> Path | None:
