@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from reprise.data.interactions import Interactions
-from reprise.data.prepared import Prepared
+from reprise.data.prepared import Prepared, values_and_lengths
 from reprise.errors import RepriseError
 from reprise.evaluation.metrics import about_lists, over_items, per_user
 from reprise.evaluation.profiles import Profiles
 from reprise.evaluation.ranking import Ranking
-from reprise.files import replacing
+from reprise.files import read_json, replacing, write_json
 from reprise.methods import Wrapper
 from reprise.training.options import Profile
+
+OUTPUTS = "outputs.json"
 
 
 def recommend(folder: Path, method: Wrapper, ranking: Ranking, setting: dict[str, Any], k: int) -> None:
@@ -25,6 +27,7 @@ def recommend(folder: Path, method: Wrapper, ranking: Ranking, setting: dict[str
     first.
 
     The item after the cut is ranked too, as rank k + 1, so that `evaluate` can say how often a tie fell on the cut.
+    Of lists that a model wrote, `outputs.json` keeps what was no recommendation: shares of all outputs.
     """
     frames = []
     with torch.no_grad():
@@ -45,6 +48,8 @@ def recommend(folder: Path, method: Wrapper, ranking: Ranking, setting: dict[str
                     }
                 )
             )
+    if outputs := ranking.tally.pop("outputs", 0):
+        write_json(folder / OUTPUTS, {name: count / outputs for name, count in ranking.tally.items()})
     with replacing(folder / "topk.parquet") as beside:
         pd.concat(frames, ignore_index=True).to_parquet(beside, index=False)
 
@@ -105,6 +110,23 @@ def evaluate(
     counts = Interactions.of(data.parts("train+valid"), data.n_users, data.n_items, lists.device).counts
     means |= over_items(lists, counts, ks)
     means |= {f"ties@{k}": float((scores[:, k - 1] == scores[:, k]).double().mean()) for k in ks}
+    if "appearance" in data.features:
+        means |= following(hits, lists, ranking, data, ks)
+    if (folder / OUTPUTS).exists():
+        means |= {f"{name}@{deepest}": share for name, share in read_json(folder / OUTPUTS).items()}
     rows = [(*name.split("@"), "", value) for name, value in means.items()]
     with replacing(folder / "metrics.csv") as beside:
         pd.DataFrame(rows, columns=["metric", "k", "group", "value"]).to_csv(beside, index=False)
+
+
+def following(hits: Tensor, lists: Tensor, ranking: Ranking, data: Prepared, ks: tuple[int, ...]) -> dict[str, float]:
+    """`next_id@k`: of the hits [U, K], the share that numbering gave away; 0 without hits.
+
+    Those are items with the number that follows the largest of the history, where numbers are given as items first
+    appear, held-out ones included. Whether a method could see such numbers does not matter here.
+    """
+    numbers = torch.from_numpy(values_and_lengths(data.features["appearance"])[0]).to(lists.device)
+    largest = torch.zeros(ranking.history.n_users, dtype=torch.int64, device=lists.device)
+    largest.scatter_reduce_(0, ranking.history.users, numbers[ranking.history.items], "amax")
+    given = hits & (numbers[lists.clamp(min=0)] == largest[ranking.users][:, None] + 1)
+    return {f"next_id@{k}": float(given[:, :k].sum() / hits[:, :k].sum().clamp(min=1)) for k in ks}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from reprise.data.interactions import Interactions
 from reprise.errors import RepriseError
 from reprise.evaluation.metrics import per_user
+from reprise.evaluation.written import Duplicates, Ranks, cleaned, counted
 
 CELLS = 1 << 22  # scores held at a time; bounds memory and changes no digit
 TIE_SEED = 20210814
@@ -37,6 +39,20 @@ class Reorderer(Protocol):
     def reorder(
         self, users: Tensor, history: Interactions, items: Tensor, scores: Tensor, settings: Sequence[dict], k: int
     ) -> list[Tensor]: ...
+
+
+class Generator(Protocol):
+    """What writes lists by itself: items [B, N], -1 where an output is no number and -2 where no item has it.
+
+    `duplicates` and `ranks` say what becomes of what is no recommendation: see `evaluation.written.cleaned`.
+    """
+
+    duplicates: Duplicates
+    ranks: Ranks
+
+    def generate(
+        self, users: Tensor, history: Interactions, settings: Sequence[dict], k: int
+    ) -> list[tuple[Tensor, Tensor]]: ...
 
 
 class Ranking:
@@ -74,9 +90,10 @@ class Ranking:
         generator = torch.Generator().manual_seed(TIE_SEED)
         self.tie_order = torch.randperm(n_items, generator=generator).to(device)
         self.chunk = max(1, CELLS // n_items)
+        self.tally: Counter[str] = Counter()  # of the outputs of a `Generator`, as `written.counted` counts them
 
     def lists(
-        self, scorer: Scorer | Reorderer, settings: Sequence[dict], k: int
+        self, scorer: Scorer | Reorderer | Generator, settings: Sequence[dict], k: int
     ) -> Iterator[tuple[int, slice, Tensor, Tensor]]:
         """Rank chunk by chunk; each chunk is scored once for all settings.
 
@@ -89,16 +106,20 @@ class Ranking:
         items : Tensor [B, k] int64
             Best first; -1 where fewer than k items can be offered.
         scores : Tensor [B, k]
-            What they are ranked by; of a `Reorderer` what it chose from.
+            What they are ranked by; of a `Reorderer` what it chose from, of a `Generator` how sure it was.
 
         Raises
         ------
         RepriseError
-            A score is NaN.
+            A score is NaN; scores are to be set to 0 where there are none.
         """
+        self.tally.clear()
         for start in range(0, len(self.users), self.chunk):
             rows = slice(start, min(start + self.chunk, len(self.users)))
             users = self.users[rows]
+            if hasattr(scorer, "generate"):
+                yield from self._written(scorer, rows, settings, k)
+                continue
             base = scorer.scores(users, self.history)
             if self.masked_score is not None:
                 owner, position = self.history.of_users(users)
@@ -117,6 +138,23 @@ class Ranking:
                     scores = scores.clone() if scores.data_ptr() == base.data_ptr() else scores
                     scores[cells] = self.masked_score
                 yield number, rows, *self._top(scores, users, k)
+
+    def _written(
+        self, generator: Generator, rows: slice, settings: Sequence[dict], k: int
+    ) -> Iterator[tuple[int, slice, Tensor, Tensor]]:
+        """What `lists` yields of a chunk, from lists that are written."""
+        if self.masked_score == 0:
+            raise RepriseError("training.mask", expected="none or history: what is written has no scores to set",
+                               found="zero")
+        users = self.users[rows]
+        owner, position = self.history.of_users(users)
+        met = torch.zeros((len(users), self.history.n_items), dtype=torch.bool, device=users.device)
+        met[owner, self.history.items[position]] = True
+        barred = None if self.masked_score is None else met
+        for number, (items, scores) in enumerate(generator.generate(users, self.history, settings, k)):
+            if number == 0:
+                self.tally.update(counted(items, met))
+            yield number, rows, *cleaned(items, scores, barred, generator.duplicates, generator.ranks, k)
 
     def hits(self, rows: slice, items: Tensor) -> Tensor:
         """Say which of `items` [B, k] are held-out items of the users in `rows`; [B, k] bool."""

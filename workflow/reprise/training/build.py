@@ -58,4 +58,6 @@ def make_trainer(method: Wrapper, interactions: Interactions, options: Training,
     module = importlib.import_module(f"reprise.training.{method.trainer}")
     if options.precision == "mixed" and not module.Trainer.mixed:
         raise RepriseError("training.precision", expected=f"full, as {method.trainer}.py knows no other", found="mixed")
+    if options.schedule and not module.Trainer.scheduled:
+        raise RepriseError("training.schedule", expected=f"none, as {method.trainer}.py has its own way", found="one")
     return module.Trainer(method, interactions, options, seed, phase)

@@ -24,6 +24,7 @@ class Loop:
     """Fits one method; its whole state can be saved and restored to the bit."""
 
     mixed = False  # whether it knows `precision: mixed`
+    scheduled = False  # whether it knows a `schedule`
 
     def __init__(self, method: Wrapper, device: torch.device, phase: str, steps_per_epoch: int):
         self.method, self.device, self.phase, self.steps_per_epoch = method, device, phase, steps_per_epoch
@@ -67,6 +68,10 @@ class Loop:
     def _step(self) -> Tensor:
         """Take one step, with `self.steps` done before it; return its loss, a scalar on the device."""
         raise RuntimeError(f"{type(self).__module__} defines no step")
+
+    def pace(self) -> dict[str, str]:
+        """What a progress bar says of its speed beyond epochs; {} if nothing."""
+        return {}
 
     def observe(self, score: float) -> bool:
         """Hear the score of an evaluation in the search (higher is better); say whether to go on."""

@@ -20,13 +20,24 @@ class Profile(Settings):
     smoothing: float = Field(0.01, gt=0, lt=1, description="share of p mixed into q, so that q(g) > 0 where p(g) > 0")
 
 
+class Schedule(Settings):
+    """How AdamW goes about it, and how its learning rate rises and falls."""
+
+    over_epochs: int | None = Field(None, ge=1, description="epochs after which the rate is 0; null: max_epochs")
+    warm_up: float = Field(ge=0, lt=1, description="share of these in which it rises")
+    weight_decay: float = Field(ge=0)
+    clip: float | None = Field(None, gt=0, description="largest norm of a step's gradient")
+    accumulate: int = Field(1, ge=1, description="batches a step")
+    epsilon: float = Field(1e-8, gt=0, description="beside the root of AdamW's second moment")
+
+
 class Training(Settings):
     """How a run is trained, and on what its epoch and inference setting are chosen."""
 
     batch: int = Field(
         ge=1,
         description="size of a step: users, each with one positive and one negative item; of sequences, targets; of "
-        "pointwise methods, rows",
+        "pointwise methods, rows; of methods that write, texts",
     )
     learning_rate: float = Field(gt=0)
     l2: float = Field(
@@ -45,12 +56,13 @@ class Training(Settings):
         "skip", description="users without training rows: never drawn, or item 0 is their positive"
     )
     precision: Literal["full", "mixed"] = Field(
-        "full", description="of sequence models: float32 throughout; or matrix products of bfloat16 numbers, while "
-        "weights, their gradients and all sums stay float32. Ranking is always in full"
+        "full", description="of sequence models and those that write: float32 throughout; or matrix products of "
+        "bfloat16 numbers, while weights, their gradients and all sums stay float32. Ranking is always in full"
     )
     mask: Literal["history", "train", "none", "zero"] = Field(
         "history",
         description="a user's own history when ranking: not offered, only its training part not offered, offered, or "
         "its scores set to 0"
     )
+    schedule: Schedule | None = Field(None, description="of methods that write: AdamW and its learning rate")
     profile: Profile | None = Field(None, description="what ckl and ild of a list are about; null: neither is measured")

@@ -103,7 +103,8 @@ class Job:
                         self._checkpoint(trainer)
                     bar.update()
                     bar.set_postfix(
-                        loss=f"{loss:.4f}", best=f"{options.metric}@{options.k} {max(self.best.score, 0):.4f}"
+                        loss=f"{loss:.4f}", best=f"{options.metric}@{options.k} {max(self.best.score, 0):.4f}",
+                        **trainer.pace(),
                     )
                 self.going = trainer.observe(self._evaluate(method, round(trainer.epochs), trainer.steps, loss))
                 self._checkpoint(trainer)
@@ -127,7 +128,7 @@ class Job:
                     if trainer.steps < total:
                         loss = trainer.train(min(trainer.steps_per_epoch, total - trainer.steps))
                         bar.update()
-                        bar.set_postfix(loss=f"{loss:.4f}")
+                        bar.set_postfix(loss=f"{loss:.4f}", **trainer.pace())
                 self.history.append(
                     {"phase": "refit", "epoch": round(trainer.epochs, 2), "steps": trainer.steps, "loss": loss}
                 )

@@ -1,0 +1,142 @@
+"""Prompted: P5's training, in which the same history comes up in many questions that all are answered in words."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reprise.data.interactions import Interactions
+from reprise.data.unmet import Unmet
+from reprise.errors import RepriseError
+from reprise.methods.writing import Texts, Writer, padded
+from reprise.models.generative.prompts import BETWEEN, NO, YES, Prompt
+from reprise.models.generative.words import Histories, joined
+from reprise.models.p5 import Model
+from reprise.settings import Field, Settings
+
+
+class Options(Settings):
+    """Settings of the objective, and of how lists are written."""
+
+    families: Literal["sequential", "all"] = Field(
+        description="of P5's tasks; the others need ratings and review texts"
+    )
+    asked_next: int = Field(5, ge=1, description="questions for the next item, a user and epoch")
+    asked_candidates: int = Field(5, ge=0, description="questions with a list to choose from")
+    asked_yes_no: int = Field(10, ge=0, description="questions to answer with yes or no")
+    candidates: int = Field(100, ge=2, description="items on such a list, the right one among them")
+    prompt: str = Field(description="the prompt that asks for lists: 2-3 is trained on, 2-13 is not")
+    whole_words_at_test: bool = Field(description="which word a piece belongs to is told when lists are written, too")
+    beams: int = Field(ge=1, description="texts that are followed at a time")
+    kept: int = Field(ge=1, description="of these, the best that make a list")
+    longest: int = Field(50, ge=2, description="pieces that an answer has at most")
+    constrained: bool = Field(description="only items can be written; or anything")
+    duplicates: Literal["kept", "first", "last"] = Field(
+        description="an item written twice takes both ranks, or the first or the last one"
+    )
+    ranks: Literal["kept", "closed"] = Field(
+        description="what is taken out of a list leaves its rank empty, or lower ranks move up"
+    )
+    generate_in: Literal["full", "mixed"] = Field("full", description="precision while lists are written")
+
+
+class Method(Writer):
+    """The mean, over answers, of the mean over an answer's pieces of -log softmax over all pieces.
+
+    An epoch asks a user several questions, each about one of the last three training items, after a history that
+    begins at one of the first three; wrong items are uniform over those that the user has not met.
+    """
+
+    source = "Geng et al.: P5 (RecSys 2022), and its code"
+    trainer = "texts"
+    average = "texts"
+
+    def __init__(self, options: Options, model: Model, interactions: Interactions, generator: torch.Generator):
+        super().__init__(options, model, interactions)
+        self.duplicates, self.ranks = options.duplicates, options.ranks
+        if options.families == "all":
+            raise RepriseError("method.families", found="all", expected="sequential: the data hold who met what, and "
+                               "P5's rating, explanation and review tasks need stars and texts", kind="data")
+        if options.prompt not in model.prompts or model.prompts[options.prompt].asks != "next":
+            known = ", ".join(name for name, one in model.prompts.items() if one.asks == "next")
+            raise RepriseError("method.prompt", expected=f"one of {known}", found=options.prompt)
+        self.bare = not options.whole_words_at_test
+        self.names = [name for name, prompt in model.prompts.items() if not prompt.held_out]
+        self.between = model.words.plain(BETWEEN)[0]
+        self.answers = [model.words.plain(answer)[0] for answer in (NO, YES)]
+        self.history = interactions
+        self.histories = Histories(model.words, interactions, self.between)
+        self.degrees = interactions.degrees.cpu().numpy()
+        self.unmet = Unmet(interactions, torch.nonzero(interactions.degrees).squeeze(1))
+
+    def samples(self, rng: np.random.Generator) -> np.ndarray:
+        """(user, start, end, prompt): the item at `end` comes after those from `start` on; [4, S]."""
+        asked = {"next": self.options.asked_next, "candidates": self.options.asked_candidates,
+                 "yes_no": self.options.asked_yes_no}
+        users = np.repeat(np.flatnonzero(self.degrees > 1), sum(asked.values()))
+        last = self.degrees[users] - 1
+        ends = rng.integers(np.maximum(np.minimum(2, last), last - 2), last + 1)
+        starts = rng.integers(0, np.clip(ends - 2, 0, 2) + 1)
+        kinds = np.repeat(list(asked), list(asked.values()))
+        of_kind = {kind: [place for place, name in enumerate(self.names) if self.model.prompts[name].asks == kind]
+                   for kind in asked}
+        drawn = [rng.choice(of_kind[kind], len(users) // len(kinds)) for kind in kinds]
+        return np.stack([users, starts, ends, np.stack(drawn, 1).ravel()]).astype(np.int64)
+
+    def sizes(self, samples: np.ndarray) -> np.ndarray:
+        """About how many pieces each question has, [S]."""
+        users, starts, ends, _ = torch.from_numpy(samples[:, :]).to(self.history.items.device)
+        lists = np.array([self.model.prompts[name].asks == "candidates" for name in self.names])[samples[3]]
+        per_item = 1 + int(self.model.words.counts[: self.history.n_items].max())
+        return self.histories.sizes(users, starts, ends).cpu().numpy() + lists * self.options.candidates * per_item
+
+    def texts(self, samples: Tensor) -> Texts:
+        """The questions, those of one prompt together, and their answers."""
+        words, answers = [], []
+        for number in samples[3].unique().tolist():
+            users, starts, ends, _ = samples[:, samples[3] == number]
+            rows, answer = self._asked(self.model.prompts[self.names[number]], users, starts, ends)
+            words.append(rows)
+            answers.append(answer)
+        return Texts(self.model.words.lines(padded(words)), self.model.targets(torch.cat(answers)))
+
+    def _asked(self, prompt: Prompt, users: Tensor, starts: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+        """The questions of one prompt in words, and the words that answer them."""
+        target = self.history.items[self.history.offsets[users] + ends]
+        count = self.options.candidates - 1 if prompt.asks == "candidates" else int(prompt.asks == "yes_no")
+        chance = torch.rand(len(users), count, dtype=torch.float64, device=users.device)
+        wrong = self.unmet.at(users[:, None].expand_as(chance), chance)
+        slots, answer = {}, target
+        if prompt.asks == "candidates":
+            both = torch.cat([target[:, None], wrong], 1)
+            order = torch.rand(both.shape, device=users.device).argsort(1)
+            slots["{candidates}"] = joined(both.gather(1, order), self.between)
+        elif prompt.asks == "yes_no":
+            right = torch.rand(len(users), 1, device=users.device) < 0.5
+            slots["{item}"] = torch.where(right, target[:, None], wrong)
+            no, yes = self.answers
+            answer = torch.where(right[:, 0], yes, no)
+        return self._filled(prompt, self.histories, users, starts, ends, slots), answer
+
+    def _filled(self, prompt: Prompt, histories: Histories, users: Tensor, starts: Tensor, ends: Tensor,
+                slots: dict[str, Tensor]) -> Tensor:
+        """A prompt's words with its slots filled; of the history as much as fits beside the rest."""
+        model, words = self.model, self.model.words
+        end = words.special(model.special.eos)
+        slots = slots | {"{user}": words.user(users)[:, None]}
+        parts = [slots.get(word) if word in slots else None if word == "{history}" else
+                 words.row(words.plain(word), len(users)) for word in prompt.words] + [words.row([end], len(users))]
+        fixed = torch.cat([part for part in parts if part is not None], 1)
+        cost = torch.where(fixed >= 0, words.counts[fixed.clamp(min=0)], 0).sum(1)
+        starts = histories.starts(users, starts, ends, model.max_tokens - cost)
+        history = histories.rows(users, starts, ends)
+        return torch.cat([history if part is None else part for part in parts], 1)
+
+    def ask(self, users: Tensor, history: Interactions) -> Tensor:
+        """The prompt of lists, filled with all of the history."""
+        histories = Histories(self.model.words, history, self.between)
+        ends = history.degrees[users]
+        return self._filled(self.model.prompts[self.options.prompt], histories, users, torch.zeros_like(ends), ends, {})

@@ -1,0 +1,145 @@
+"""What methods share that teach a model to write: questions with the words that answer them, and lists from beams."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reprise.data.interactions import Interactions
+from reprise.methods import Setting, Wrapper
+from reprise.models.generative import GenerativeModel
+from reprise.models.generative.words import HOLE, Histories, Lines
+
+# Pieces read, times beams, that are held at a time: what keys and values of a decoder take; changes only rounding.
+ROOM = {"cpu": 1 << 16, "cuda": 1 << 19}
+
+
+class Texts(NamedTuple):
+    """B questions and, in pieces, the answer to each: `targets` [B, L] with padding behind."""
+
+    questions: Lines
+    targets: Tensor
+
+
+class Writer(Wrapper):
+    """A method whose samples are questions about a part of a user's history.
+
+    Attributes
+    ----------
+    average : {"pieces", "texts"}
+        Whether every piece of an answer weighs the same, or every answer.
+    count_pads : bool
+        Whether padding behind an answer counts as pieces to be written.
+    bare : bool
+        Whether a question loses, when a list is asked for, what is added to its pieces.
+    """
+
+    trainer = "texts"
+    average, count_pads, bare = "pieces", False, False
+
+    def __init__(self, options: Any, model: GenerativeModel, interactions: Interactions):
+        super().__init__(model, interactions)
+        self.options = options
+
+    def samples(self, rng: np.random.Generator) -> np.ndarray:
+        """What an epoch trains on, int64 [C, S]: columns that `texts` understands; `rng` draws what differs by epoch.
+
+        Every epoch has the same number S.
+        """
+        raise RuntimeError(f"{type(self).__module__} defines no samples")
+
+    def sizes(self, samples: np.ndarray) -> np.ndarray:
+        """About how many pieces each of `samples` [C, S] has, [S]; what batches are sorted by."""
+        raise RuntimeError(f"{type(self).__module__} defines no sizes")
+
+    def texts(self, samples: Tensor) -> Texts:
+        """Write out `samples` [C, B]; what is random in them is drawn from the global generator."""
+        raise RuntimeError(f"{type(self).__module__} defines no texts")
+
+    def ask(self, users: Tensor, history: Interactions) -> Tensor:
+        """The question, in words [B, W], what `users` will do after all of their `history`."""
+        raise RuntimeError(f"{type(self).__module__} defines no ask")
+
+    def loss(self, batch: Texts) -> Tensor:
+        """Cross-entropy of the pieces of the answers; returns a scalar."""
+        model, targets = self.model, batch.targets
+        logits = model.logits(model.encode(batch.questions), batch.questions.real, targets)
+        each = nn.functional.cross_entropy(logits.float().transpose(1, 2), targets, reduction="none")
+        if self.count_pads:
+            return each.mean()
+        counted = (targets != model.special.pad).float()
+        if self.average == "texts":
+            return ((each * counted).sum(1) / counted.sum(1)).mean()
+        return (each * counted).sum() / counted.sum()
+
+    def generate(
+        self, users: Tensor, history: Interactions, settings: list[Setting], k: int
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Write lists for `users` [B], the same for every one of `settings`: items and scores, [B, N] each, best first.
+
+        An item is -1 where nothing was written that is a number, and -2 where no item has that number.
+        """
+        options, model = self.options, self.model
+        asked = self.ask(users, history)
+        sizes = torch.where(asked >= 0, model.words.counts[asked.clamp(min=0)], 0).sum(1)
+        order = sizes.argsort(descending=True, stable=True)
+        longest, parts, start = sizes[order].tolist(), [], 0
+        while start < len(users):
+            together = max(1, ROOM[users.device.type] // (options.beams * longest[start]))
+            words = asked[order[start : start + together]]
+            start += together
+            with torch.autocast(users.device.type, torch.bfloat16, enabled=options.generate_in == "mixed"):
+                parts.append(model.write(model.words.lines(words), options.beams, options.longest,
+                                         options.constrained, self.bare))
+        back = order.argsort()
+        items, scores = (torch.cat(one)[back][:, : options.kept] for one in zip(*parts, strict=True))
+        return [(items, scores)] * len(settings)
+
+
+def prefixes(interactions: Interactions, last_only: bool) -> np.ndarray:
+    """Every (user, end) such that item `end` of the user comes after `end` others, [2, S]; or each user's last one."""
+    degrees = interactions.degrees.cpu().numpy()
+    users, counts = np.flatnonzero(degrees > 1), degrees[degrees > 1] - 1
+    if last_only:
+        return np.stack([users, counts])
+    before = np.repeat(np.cumsum(counts) - counts, counts)
+    return np.stack([np.repeat(users, counts), np.arange(1, counts.sum() + 1) - before])
+
+
+class Framed:
+    """GenRec's question: `<s> user item ... item <mask> </s>`, the last items that fit."""
+
+    def __init__(self, model: GenerativeModel, history: Interactions):
+        special, words = model.special, model.words
+        self.model, self.history = model, history
+        self.histories = Histories(words, history)
+        self.first = [words.special(special.bos)]
+        self.mask, self.end = words.special(special.mask), words.special(special.eos)
+
+    def starts(self, users: Tensor, ends: Tensor) -> Tensor:
+        """From which item on the first `ends` items of `users` fit beside the rest, [B]."""
+        words = self.model.words
+        room = self.model.max_tokens - 3 - words.counts[words.user(users)]
+        return self.histories.starts(users, torch.zeros_like(ends), ends, room)
+
+    def sizes(self, users: Tensor, ends: Tensor) -> Tensor:
+        """Pieces of the questions, [B]."""
+        words = self.model.words
+        return self.histories.sizes(users, self.starts(users, ends), ends) + 3 + words.counts[words.user(users)]
+
+    def rows(self, users: Tensor, ends: Tensor, mask: bool = True) -> Tensor:
+        """The questions in words, [B, W]: column 0 is `<s>`, 1 the user, then items; `mask` says whether it ends so."""
+        words, count = self.model.words, len(users)
+        items = self.histories.rows(users, self.starts(users, ends), ends)
+        last = [self.mask, self.end] if mask else [self.end]
+        return torch.cat([words.row(self.first, count), words.user(users)[:, None], items,
+                          words.row(last, count)], 1)
+
+
+def padded(rows: list[Tensor]) -> Tensor:
+    """Words [B_i, W_i] of several kinds one after the other, with holes behind."""
+    width = max(row.shape[1] for row in rows)
+    return torch.cat([nn.functional.pad(row, (0, width - row.shape[1]), value=HOLE) for row in rows])

@@ -1,0 +1,69 @@
+"""Written item: a model that reads users and histories learns to write the next item, pretrained or not."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reprise.data.interactions import Interactions
+from reprise.methods.writing import Framed, Texts, Writer, prefixes
+from reprise.models.genrec import Model
+from reprise.settings import Field, Settings
+
+
+class Options(Settings):
+    """Settings of the objective, and of how lists are written."""
+
+    pretraining: bool = Field(True, description="start from the weights of the row that starts_from names")
+    samples: Literal["all_prefixes", "last_only"] = Field(
+        description="every item of a training history is a target once; or only the last of each"
+    )
+    count_pads: bool = Field(description="padding behind shorter answers counts in the loss, as in the official code")
+    beams: int = Field(ge=1, description="texts that are followed at a time")
+    kept: int = Field(ge=1, description="of these, the best that make a list")
+    longest: int = Field(50, ge=2, description="pieces that an answer has at most")
+    constrained: bool = Field(description="only items can be written; or anything")
+    duplicates: Literal["kept", "first", "last"] = Field(
+        description="an item written twice takes both ranks, or the first or the last one"
+    )
+    ranks: Literal["kept", "closed"] = Field(
+        description="what is taken out of a list leaves its rank empty, or lower ranks move up"
+    )
+    generate_in: Literal["full", "mixed"] = Field("full", description="precision while lists are written")
+
+
+class Method(Writer):
+    """The mean, over the pieces of the next item's word and its end, of -log softmax over all pieces."""
+
+    source = "Cao and Lio: GenRec (2024), sections 3.2 and 3.3, and its code"
+    trainer = "texts"
+
+    def __init__(self, options: Options, model: Model, interactions: Interactions, generator: torch.Generator):
+        super().__init__(options, model, interactions)
+        self.duplicates, self.ranks = options.duplicates, options.ranks
+        self.count_pads = options.count_pads
+        self.framed = Framed(model, interactions)
+        self.every = prefixes(interactions, options.samples == "last_only")
+
+    def samples(self, rng: np.random.Generator) -> np.ndarray:
+        """(user, end): the item at `end` comes after the first `end` items; [2, S]."""
+        return self.every
+
+    def sizes(self, samples: np.ndarray) -> np.ndarray:
+        """Pieces of each question, [S]."""
+        users, ends = torch.from_numpy(samples).to(self.framed.history.items.device)
+        return self.framed.sizes(users, ends).cpu().numpy()
+
+    def texts(self, samples: Tensor) -> Texts:
+        """The histories before the targets, and the targets' words."""
+        users, ends = samples
+        history = self.framed.history
+        words = self.framed.rows(users, ends)
+        return Texts(self.model.words.lines(words), self.model.targets(history.items[history.offsets[users] + ends]))
+
+    def ask(self, users: Tensor, history: Interactions) -> Tensor:
+        """The whole history of each of `users`, then the mask; a user without one asks as well."""
+        return Framed(self.model, history).rows(users, history.degrees[users])

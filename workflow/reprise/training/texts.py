@@ -1,0 +1,122 @@
+"""The trainer of methods that write: texts of like length, AdamW, a rate that rises and falls on a schedule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reprise.data.interactions import Interactions
+from reprise.errors import RepriseError
+from reprise.methods.writing import Writer
+from reprise.training.build import derived_seed
+from reprise.training.checkpoint import over, under
+from reprise.training.loop import Loop, optimiser_state, restore_optimiser
+from reprise.training.options import Training
+
+POOL = 64  # batches that are drawn together and sorted by length
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The samples of one epoch in the order of its batches: `columns` [C, S] on the device, batch b from `bounds[b]`
+    to `bounds[b + 1]`; `pieces` [batches] read in each."""
+
+    columns: Tensor
+    bounds: list[int]
+    pieces: list[int]
+
+
+class Trainer(Loop):
+    """A step is `accumulate` batches of `batch` texts; an epoch sees every sample of the method once.
+
+    The learning rate rises from 0 in the first `warm_up` of the schedule's steps and falls to 0 at its end, both
+    evenly. Nothing random is carried from step to step: an epoch's samples and their order follow from its number, and
+    before every step the global generators, from which dropout and the method draw, are seeded by the step's number.
+    """
+
+    mixed = True
+    scheduled = True
+
+    def __init__(self, method: Writer, interactions: Interactions, options: Training, seed: int, phase: str):
+        if options.schedule is None or options.l2:
+            raise RepriseError("training", expected="schedule, and no l2: AdamW has a weight decay of its own",
+                               found="no schedule" if options.schedule is None else f"l2: {options.l2}")
+        self.options, self.schedule, self.seed = options, options.schedule, seed
+        count = method.samples(np.random.default_rng(0)).shape[1]
+        if not count:
+            raise RepriseError("training data", expected="a user with two items or more", found="none")
+        self.batches = -(-count // options.batch)
+        device = interactions.items.device
+        super().__init__(method, device, phase, -(-self.batches // self.schedule.accumulate))
+        self.optimiser = torch.optim.AdamW(
+            method.parameters(), lr=options.learning_rate, eps=self.schedule.epsilon,
+            weight_decay=self.schedule.weight_decay, fused=True,
+        )
+        self.epoch: Epoch | None = None
+        self.pieces = 0  # read since it was made
+
+    def _step(self) -> Tensor:
+        number, place = divmod(self.steps, self.steps_per_epoch)
+        if place == 0 or self.epoch is None:
+            self.epoch = self._order(number)
+        torch.manual_seed(derived_seed(self.seed, f"{self.phase}/step/{self.steps}"))
+        self.method.train()
+        self.optimiser.zero_grad(set_to_none=True)
+        first = place * self.schedule.accumulate
+        several = range(first, min(first + self.schedule.accumulate, self.batches))
+        total = torch.zeros((), device=self.device)
+        for batch in several:
+            columns = self.epoch.columns[:, self.epoch.bounds[batch] : self.epoch.bounds[batch + 1]]
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "mixed"):
+                loss = self.method.loss(self.method.texts(columns)) / len(several)
+            loss.backward()
+            total += loss.detach()
+            self.pieces += self.epoch.pieces[batch]
+        if self.schedule.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.method.parameters(), self.schedule.clip)
+        self.optimiser.param_groups[0]["lr"] = self.options.learning_rate * self.share(self.steps)
+        self.optimiser.step()
+        self.method.eval()
+        return total
+
+    def share(self, step: int) -> float:
+        """Which share of the learning rate a step takes: transformers' `get_linear_schedule_with_warmup`."""
+        steps = (self.schedule.over_epochs or self.options.max_epochs) * self.steps_per_epoch
+        rising = int(self.schedule.warm_up * steps)
+        if step < rising:
+            return step / rising
+        return max(0.0, (steps - step) / max(1, steps - rising))
+
+    def _order(self, number: int) -> Epoch:
+        """Draw, shuffle, sort by length within pools, cut into batches, and shuffle those."""
+        rng = np.random.default_rng(derived_seed(self.seed, f"{self.phase}/order/{number}"))
+        samples = self.method.samples(rng)
+        sizes, batch = self.method.sizes(samples), self.options.batch
+        order = rng.permutation(samples.shape[1])
+        order = order[np.lexsort((sizes[order], np.arange(len(order)) // (POOL * batch)))]
+        of_batch = np.arange(len(order)) // batch
+        turn = rng.permutation(self.batches)
+        order = order[np.argsort(turn[of_batch], kind="stable")]
+        counts = np.bincount(turn[of_batch], minlength=self.batches)
+        bounds = np.concatenate([[0], np.cumsum(counts)])
+        pieces = np.add.reduceat(sizes[order], bounds[:-1])
+        return Epoch(torch.from_numpy(samples[:, order]).to(self.device), bounds.tolist(), pieces.tolist())
+
+    def pace(self) -> dict[str, str]:
+        """Pieces that were read a second."""
+        return {"tokens/s": f"{self.pieces / max(self.seconds, 1e-9):,.0f}"}
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
+        """Everything that the next step depends on: weights and AdamW's moments; the rate follows from the step."""
+        tensors, meta = super().state()
+        meta["pieces"] = self.pieces
+        return tensors | over("adam", optimiser_state(self.optimiser)), meta
+
+    def restore(self, tensors: dict[str, Tensor], meta: dict[str, object]) -> None:
+        """Put back what `state` gave."""
+        super().restore(tensors, meta)
+        restore_optimiser(self.optimiser, under("adam", tensors))
+        self.epoch, self.pieces = None, meta["pieces"]
