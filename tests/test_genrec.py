@@ -1,15 +1,17 @@
-"""GenRec's claims: which can be judged with the rows that are built, and what the others wait for."""
+"""GenRec's claims and rows: which can be judged, which wait for weights, and what each starts from."""
 
 from collections import Counter
 
 import pytest
 from reprise.config import Config
-from reprise.papers import claim_ids, load_paper
+from reprise.papers import Run, claim_ids, load_paper, resolve, spec_code, variant_of
 from reprise.reporting.answers import Answers
 from reprise.reporting.claims import parse_claims
 from reprise.reporting.judging import judge_claims
 from reprise.reporting.printed import printed_claims, restated
 from reprise.reporting.results import Results, empty
+from reprise.selection import behind, planned, runs_of
+from reprise.tuning import spec_of
 
 PAPER = load_paper("genrec")
 CLAIMS = parse_claims(restated(PAPER, printed_claims(PAPER)))
@@ -23,10 +25,41 @@ def test_every_claim_is_read_and_stands_in_one_exhibit():
 
 
 @pytest.mark.parametrize("reading", PAPER.readings)
-def test_what_is_not_built_says_so_and_the_rest_only_lacks_runs(reading):
+def test_every_claim_only_lacks_runs(reading):
     verdicts = judge_claims(CLAIMS, Answers(Results(PAPER, Config(), empty()), reading))
-    reasons = Counter(verdict.reason.rsplit(": ", 1)[-1] for verdict in verdicts)
-    assert {verdict.verdict for verdict in verdicts} == {"not run"}
-    assert reasons == {"GenRec is not built yet": 242, "P5 is not built yet": 11, "no run at hand": 9}
-    at_hand = [claim.id for claim, one in zip(CLAIMS, verdicts, strict=True) if one.reason == "no run at hand"]
-    assert at_hand == list(claim_ids(("G243-G247", "G259-G262")))
+    assert Counter((verdict.verdict, verdict.reason.rsplit(": ", 1)[-1]) for verdict in verdicts) == {
+        ("not run", "no run at hand"): 262}
+
+
+def test_rows_wait_for_weights_and_those_from_random_weights_do_not(tmp_path):
+    """Decided from the presence of files: once they are there, the rows run."""
+    config = Config(seeds=(1,), datasets=("beauty",), resources=str(tmp_path), results=str(tmp_path / "results"))
+
+    def reasons(label, reading="sound"):
+        run = next(one for name in PAPER.tables for one in runs_of(PAPER, PAPER.tables[name], config)
+                   if one.label == label and one.reading == reading)
+        return planned(PAPER, run, config).reason
+
+    assert reasons("GenRec").startswith("weights: `python -m reprise fetch facebook-bart-base`")
+    assert "fetch t5-base" in reasons("P5-B(2-3)") and reasons("GenRec_random") is None
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        (tmp_path / "raw/facebook-bart-base").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "raw/facebook-bart-base" / name).write_text("{}")
+    assert reasons("GenRec") is None and reasons("GenRec[ids=appearance]") is None
+    assert "fetch t5-small" in reasons("P5-S(2-3)")
+
+
+def test_fine_tuning_starts_from_a_pretraining_with_the_same_numbers():
+    def starts(label, reading):
+        return resolve(PAPER, "beauty", reading, label).get("starts_from", {}).get("", {}).get("method")
+
+    assert starts("GenRec", "printed") == "GenRec_pretraining"
+    assert starts("GenRec w/o pretraining", "printed") is None
+    assert starts("GenRec[ids=train_appearance]", "sound") == "GenRec_pretraining[ids=train_appearance]"
+    for reading in PAPER.readings:
+        for ids in ("appearance", "shuffled", "train_appearance"):
+            run = Run("genrec", "beauty", reading, "", *variant_of(PAPER, f"GenRec[ids={ids}]", "beauty", reading), 1)
+            (start,) = behind(PAPER, run)
+            own, other = (spec_of(one, Config()) for one in (run, start))
+            assert start.method == "GenRec_pretraining" and own["model"] == other["model"]
+            assert own["model"]["ids"] == ids and own["starts_from"][""]["code"] == spec_code(other)

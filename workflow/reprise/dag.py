@@ -202,10 +202,11 @@ class Dag:
         return [str(self.results / search.folder / "choice.json")] if searched else []
 
     def behind(self, wildcards: Any) -> list[str]:
-        """The runs that a run is made of; most have no such input."""
+        """The runs and the released weights that a run is made of; most have no such input."""
         paper = load_paper(wildcards.paper)
         run = Run.named(paper, wildcards.dataset, wildcards.method, wildcards.reading, int(wildcards.seed))
-        return [self._receipt(other) for other in selection.behind(paper, run)]
+        weights = map(str, selection.weights_of(paper, run, self.config))
+        return [*(self._receipt(other) for other in selection.behind(paper, run)), *weights]
 
     def before_search(self, wildcards: Any) -> list[str]:
         """The runs whose weights the trials of a search start from; most have no such input."""

@@ -11,6 +11,9 @@ from reprise.data.catalogue import blocked, load_catalogue
 from reprise.errors import RepriseError
 from reprise.files import read_json
 from reprise.papers import MAIN, TUNED, Exhibit, Paper, Run, data_code, load_paper, paper_names, spec_code, variant_of
+from reprise.papers.schema import entry
+from reprise.papers.specs import starts_of
+from reprise.sourcecode import options_of
 from reprise.training.options import TRIAL_SEED
 from reprise.tuning import Search, is_tuned, row_of, search_of, shown_under, spec_of
 
@@ -84,7 +87,8 @@ def plan(paper: Paper, exhibits: Iterable[str], config: Config) -> list[Planned]
 def behind(paper: Paper, run: Run) -> list[Run]:
     """The runs that a run is made of: those whose weights it starts from, those that it re-ranks."""
     row = paper.methods[run.method]
-    places = [(start, MAIN, run.seed) for start in row.starts.values()]
+    starts = starts_of(paper, run.label).values() if row.starts else ()
+    places = [(*variant_of(paper, start, run.dataset, run.reading), run.seed) for start in starts]
     for label, later in row.bases.values():
         method, variant = variant_of(paper, label, run.dataset, run.reading)
         if run.variant == TUNED and is_tuned(paper, run.dataset, label, run.reading):
@@ -112,7 +116,8 @@ def _after_those_behind(paper: Paper, run: Run) -> Iterator[Run]:
 
 def planned(paper: Paper, run: Run, config: Config) -> Planned:
     """Decide whether one run can be run."""
-    reason = paper.methods[run.method].not_run or not_prepared(paper, run.dataset, config)
+    reason = (paper.methods[run.method].not_run or not_prepared(paper, run.dataset, config)
+              or no_weights(paper, run, config))
     if reason:
         return Planned(run, None, reason)
     others = [planned(paper, other, config) for other in behind(paper, run)]
@@ -142,6 +147,26 @@ def not_prepared(paper: Paper, dataset: str, config: Config) -> str | None:
     failures = (_failed(raw / "failure.json") for raw in places.values())
     failure = Path(config.results, paper.name, dataset, "failure.json")
     return next(filter(None, failures), None) or _failed(failure, data_code(entry))
+
+
+def weights_of(paper: Paper, run: Run, config: Config) -> list[Path]:
+    """The files of released weights that a run starts from; none for most."""
+    row = paper.methods[run.method]
+    if row.model is None or "weights" not in options_of("models", row.model).model_fields:
+        return []
+    key = spec_of(replace(run, variant=MAIN) if run.variant == TUNED else run, config)["model"]["weights"]
+    if key == "random":
+        return []
+    source = entry(load_catalogue(), key, f"weights of {run.method}: source")
+    return [Path(config.resources, "raw", key, file.path) for file in source.files]
+
+
+def no_weights(paper: Paper, run: Run, config: Config) -> str | None:
+    """Say which released weights are not at hand, and how to get them, or None."""
+    absent = [path for path in weights_of(paper, run, config) if not path.is_file()]
+    if not absent:
+        return None
+    return f"weights: `python -m reprise fetch {absent[0].parent.name}` gets them, or put {', '.join(map(str, absent))}"
 
 
 def _failed(path: Path, code: str | None = None) -> str | None:

@@ -88,11 +88,13 @@ class Method(Settings):
     readings: dict[str, Layer] = Field(default_factory=dict)
     datasets: dict[str, Layer] = Field(default_factory=dict)
     grid: Grid = Field(Grid(), description="laid over the paper's grid")
-    variants: dict[str, dict[str, Any]] = Field({}, description="by name, the method's settings that make a variant")
+    variants: dict[str, dict[str, Any]] = Field(
+        {}, description="by name, the settings of the method, or else of the model, that make a variant"
+    )
     starts_from: str | dict[str, str] = Field(
         {},
         description="the method whose run, on the same data and with the same seed, leaves the first weights; or one "
-        "for each of several parts of the model",
+        "for each of several parts of the model. Of a variant's settings it has those that it knows",
     )
     rerank: str | None = Field(None, description="a file of reprise/rerank, in place of model and method")
     reranks: str | tuple[str, ...] = Field(

@@ -8,7 +8,7 @@ from typing import Any
 
 from reprise.errors import RepriseError
 from reprise.files import digest
-from reprise.papers.schema import Dataset, Layer, Paper, Reading, entry
+from reprise.papers.schema import Dataset, Layer, Method, Paper, Reading, entry
 from reprise.runs import MAIN
 from reprise.settings import checked
 from reprise.sourcecode import code_hash, options_of, trainer_of
@@ -58,6 +58,9 @@ def resolve(
         named = ((*key.partition("."), value) for key, value in (chosen or {}).items())
         return {key: value for owner, _, key, value in named if owner == part}
 
+    of_model = _of_model(row, settings)
+    of_method = {key: value for key, value in settings.items() if key not in of_model}
+
     def component(kind: str, part: str, name: str, *last: Mapping[str, Any]) -> dict[str, Any]:
         """One component, its settings checked; `kind` is the layers' key, `part` the spec's."""
         options = laid(lambda layer: getattr(layer, kind).get(name, {}), *last)
@@ -80,15 +83,40 @@ def resolve(
         training["max_epochs"] = min(max_epochs, training.get("max_epochs", max_epochs))
     starts = {
         part: {"method": start, "code": spec_code(resolve(paper, dataset, reading, start, max_epochs))}
-        for part, start in row.starts.items()
+        for part, start in starts_of(paper, method).items()
     }
     origin = {"starts_from": starts} if starts else {}
     return {
         **origin,
-        **component("models", "model", row.model, searched("model")),
-        **component("methods", "method", row.method, settings, searched("method")),
+        **component("models", "model", row.model, of_model, searched("model")),
+        **component("methods", "method", row.method, of_method, searched("method")),
         "training": checked(Training, training, where).model_dump(mode="json"),
     }
+
+
+def starts_of(paper: Paper, label: str) -> dict[str, str]:
+    """By part of the model, the row that a row starts from, with those settings of its own that the other has, too.
+
+    None where its settings say `pretraining: false`.
+    """
+    name, settings = paper.row(label)
+    starts = {} if settings.get("pretraining") is False else paper.methods[name].starts
+    return {part: _with(paper, start, settings) for part, start in starts.items()}
+
+
+def _with(paper: Paper, start: str, settings: Mapping[str, Any]) -> str:
+    row = paper.methods[start]
+    known = {*options_of("models", str(row.model)).model_fields, *options_of("methods", row.method).model_fields}
+    pairs = [f"{key}={_text(value)}" for key, value in sorted(settings.items()) if key in known]
+    return f"{start}[{';'.join(pairs)}]" if pairs else start
+
+
+def _of_model(row: Method, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a row's own settings those that its model knows and its method does not."""
+    if row.model is None or not settings:
+        return {}
+    known = options_of("models", row.model).model_fields.keys() - options_of("methods", row.method).model_fields.keys()
+    return {key: value for key, value in settings.items() if key in known}
 
 
 def _about(training: Training, where: str) -> dict[str, Any]:
@@ -118,7 +146,10 @@ def variant_of(paper: Paper, label: str, dataset: str, reading: str) -> tuple[st
     """The method and variant behind a row; settings that the data set's run of the method has anyway do not count."""
     name, settings = paper.row(label)
     row = paper.methods[name]
-    own = resolve(paper, dataset, reading, name)[row.component] if settings and not row.not_run else {}
+    own: dict[str, Any] = {}
+    if settings and not row.not_run:
+        spec = resolve(paper, dataset, reading, name)
+        own = spec.get("model", {}) | spec[row.component]
     other = {key: value for key, value in sorted(settings.items()) if own.get(key) != value}
     # Snakemake parts a job's wildcards at commas when it starts one as a process of its own.
     return name, "~".join(f"{key}={_text(value)}" for key, value in other.items()) or MAIN

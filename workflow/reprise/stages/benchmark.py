@@ -101,7 +101,7 @@ def measure(execution: Execution, epochs: int, repeats: int, steps: int | None =
     threads = execution.config.threads
     torch.set_num_threads(threads)
     keep_freed_memory()
-    job = Job(execution.entry, execution.data, execution.spec, SEED, execution.device, execution.label)
+    job = Job(execution.entry, execution.data, execution.recipe, SEED, execution.device, execution.label)
     method, trainer = job.build("search", job.options.fit_on)
     settings = method.sweep() or method.choices()
 

@@ -18,7 +18,7 @@ from reprise.config import Config
 from reprise.errors import RepriseError
 from reprise.files import replacing, write_json
 from reprise.papers import grid_of, load_paper
-from reprise.training.behind import Behind
+from reprise.training.behind import Behind, placed
 from reprise.training.devices import leased
 from reprise.training.execution import noting_failure, prepared_data, set_up_torch
 from reprise.training.options import TRIAL_SEED
@@ -73,7 +73,8 @@ def _trial(spec: dict[str, Any], data: Any, device: str, config: Config, label: 
     entry = Path(config.resources, "store", f"{cell}-s{TRIAL_SEED}")
     origin = Behind(spec, TRIAL_SEED, data.content, device, config, label).origin()
     with locked(entry):
-        return run_trial(entry, data, spec, device, label, origin=origin) | {"fingerprint": entry.name}
+        made = run_trial(entry, data, placed(spec, config), device, label, origin=origin)
+        return made | {"spec": spec, "fingerprint": entry.name}
 
 
 def choose(trials: list[dict[str, Any]], what: str) -> int:

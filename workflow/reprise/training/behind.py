@@ -13,6 +13,14 @@ from reprise.files import read_json
 from reprise.training.store import cell_fingerprint, finished
 
 
+def placed(spec: dict[str, Any], config: Config) -> dict[str, Any]:
+    """The spec to build from: where it names released weights, the folder that holds them stands instead."""
+    key = spec.get("model", {}).get("weights", "random")
+    if key == "random":
+        return spec
+    return {**spec, "model": {**spec["model"], "weights": str(Path(config.resources, "raw", key))}}
+
+
 @dataclass(frozen=True)
 class Behind:
     """What stands behind one run, on the same data (`content`), device and threads.

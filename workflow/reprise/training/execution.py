@@ -19,7 +19,7 @@ from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
 from reprise.files import read_json, write_json
 from reprise.papers import Run, preset_name, spec_code
-from reprise.training.behind import Behind
+from reprise.training.behind import Behind, placed
 from reprise.training.devices import leased
 from reprise.training.options import Profile
 from reprise.training.store import cell_fingerprint, finished, link, locked
@@ -39,6 +39,7 @@ class Execution:
         self.run, self.config, self.device = run, config, device
         self.folder = Path(config.results, run.folder)
         self.spec = spec_of(run, config)
+        self.recipe = placed(self.spec, config)
         self.code = spec_code(self.spec)
         self.data = data or prepared_data(run.paper, run.dataset, config)
         self.cell = cell_fingerprint(self.code, self.data.content, device, config.threads)
@@ -65,7 +66,7 @@ class Execution:
         from reprise.training.run import train
 
         logger.info("%s: training (%s)", self.label, self.fingerprint)
-        train(self.entry, self.data, self.spec, self.run.seed, self.device, self.label, origin=self.behind.origin())
+        train(self.entry, self.data, self.recipe, self.run.seed, self.device, self.label, origin=self.behind.origin())
 
     def _selected(self) -> dict[str, Any]:
         path = self.entry / "selected.json"
@@ -91,7 +92,7 @@ class Execution:
             return make(self.spec, self.data, self.behind.bases(), split, self.device)
         from reprise.training.build import trained
 
-        return trained(self.spec, self.data, self.run.seed, split, folder / "model.safetensors", self.device)
+        return trained(self.recipe, self.data, self.run.seed, split, folder / "model.safetensors", self.device)
 
     def ranking(self, split: str) -> Any:
         """Who is ranked for in a split, and what they did before."""
