@@ -3,8 +3,10 @@
 import itertools
 import json
 import math
+import pickle
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +15,13 @@ from reprise.data.features import Lists
 from reprise.data.interactions import Interactions
 from reprise.errors import RepriseError
 from reprise.models import genrec, p5
-from reprise.models.generative import beams
+from reprise.models.generative import beams, nets
 from reprise.models.generative.numbers import Numbers
 from reprise.models.generative.pieces import MadePieces, ReadPieces
 from reprise.models.generative.prompts import load_prompts
 from reprise.models.generative.trie import Trie
 from reprise.models.generative.words import HOLE, Histories, Words
+from safetensors.torch import save_file
 
 USERS, ITEMS = 12, 130
 BART = {"size": "tiny", "weights": "random", "ids": "shuffled", "max_tokens": 1024, "id_tables": "shared",
@@ -416,6 +419,82 @@ def test_padding_changes_nothing(data, make):
         one = model.logits(model.encode(short), short.real, targets)
         other = model.logits(model.encode(long)[:3], long.real[:3], targets)
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+# Released weights
+
+
+def released(folder, kind="bart", prefix="", seed=5):
+    """Weights as they are released, of tiny size; returns the net that they are of."""
+    config = tokenizer_of(folder, kind) | (nets.BART if kind == "bart" else nets.T5)["tiny"]
+    net = getattr(nets, kind)("tiny", config, config["vocab_size"], config["pad_token_id"],
+                              torch.Generator().manual_seed(seed))
+    tensors = {f"{prefix}shared.weight": net.token} | {
+        f"{prefix}{part}.{name}": tensor.contiguous() for part in ("encoder", "decoder")
+        for name, tensor in getattr(net, part).state_dict().items()}
+    tensors |= {"lm_head.weight": net.token.clone(), f"{prefix}encoder.embed_tokens.weight": net.token.clone()}
+    save_file(tensors, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config))
+    return net
+
+
+@pytest.mark.parametrize(("kind", "prefix"), [("bart", ""), ("bart", "model."), ("t5", "")])
+def test_released_weights_are_those_of_the_file(data, kind, prefix, tmp_path):
+    net = released(tmp_path, kind, prefix)
+    model = (bart if kind == "bart" else t5)(data, 1, weights=str(tmp_path))
+    assert torch.equal(model.token, net.token)
+    for part in ("encoder", "decoder"):
+        for key, tensor in getattr(net, part).state_dict().items():
+            assert torch.equal(getattr(model, part).state_dict()[key], tensor), key
+    with torch.no_grad():
+        rows = model.words.user(torch.arange(3))[:, None]
+        items, _ = model.write(model.words.lines(rows), 4, 20, True)
+    assert (items >= 0).all()
+
+
+def test_files_that_are_no_weights_are_named(data, tmp_path):
+    def said(match):
+        with pytest.raises(RepriseError, match=match) as caught:
+            bart(data, weights=str(tmp_path / "weights"))
+        assert caught.value.kind in ("weights", "input")
+
+    folder, path = tmp_path / "weights", tmp_path / "weights/model.safetensors"
+    said("no config.json")
+    released(folder)
+    whole = path.read_bytes()
+    for cut in (0, 5, 200, len(whole) - 9):
+        path.write_bytes(whole[:cut])
+        said("a whole safetensors file")
+    marker = tmp_path / "was-run"
+    path.write_bytes(pickle.dumps(Running(str(marker))))
+    said("a pickle")
+    torch.save({"shared.weight": torch.zeros(2)}, path)
+    said("a pickle")
+    assert not marker.exists()
+    path.unlink()
+    said("model.safetensors")
+    path.write_bytes(whole)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"d_model": 32}))
+    said("the tensors that config.json promises")
+    (folder / "config.json").write_text(json.dumps(config | {"encoder_layers": 3}))
+    said("absent")
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 2000}))
+    said("released with the weights")
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "t5"}))
+    said("model_type: bart")
+    (folder / "config.json").write_text("{")
+    said("JSON")
+
+
+class Running:
+    """What a pickle could do to whoever reads it."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (Path(self.path),)
 
 
 def test_ids_that_the_data_lack_and_texts_too_short_are_errors(data):
