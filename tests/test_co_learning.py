@@ -17,6 +17,7 @@ from reprise.training import checkpoint
 from reprise.training.build import build, make_trainer
 from reprise.training.options import Training
 from test_sequence_models import BLOCKS, DIM, ITEMS, MODELS, PROVIDERS, WINDOW, expected, histories, make, windows_of
+from waiting import Watched
 
 STREAMS = [name for name in MODELS if name.startswith("ipsrec")]
 IN_ONE_PASS = [name for name in STREAMS if name not in ("ipsrec_s", "ipsrec_s-both-ways")]
@@ -343,6 +344,16 @@ def test_without_weight_it_is_next_item():
                          for kind, given in (("co_learning", {"weight": 0.0}), ("next_item", {})))
         for batch in batches(method, data):
             assert method.loss(batch).item() == pytest.approx(plain.loss(batch).item(), rel=1e-6)
+
+
+@each
+def test_a_step_waits_for_nothing(name):
+    data = laid()
+    method = method_of(name, data, same_user="excluded")
+    batch = batches(method, data)[0]
+    with Watched() as watched:
+        method.loss(batch).backward()
+    assert watched.results and not watched.waits
 
 
 @pytest.mark.parametrize("name", ["ipsrec_s", "ipsrec_c"])
