@@ -11,7 +11,7 @@ import pyarrow as pa
 from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
 
-RANKED = 256  # users with an item held out; a ranking of all at full size could take days
+RANKED = 64  # users with an item held out; a ranking of all at full size could take days
 FEATURES = {"providers": "provider", "attributes": "attributes"}  # a count that is expected, and what it is of
 
 
