@@ -24,6 +24,7 @@ from reprise.models.generative.words import HOLE, Histories, Words
 from safetensors.torch import save_file
 
 USERS, ITEMS = 12, 130
+RELEASED = Path(__file__).resolve().parent.parent.parent / "shared/data/mirror/s3rec"
 BART = {"size": "tiny", "weights": "random", "ids": "shuffled", "max_tokens": 1024, "id_tables": "shared",
         "scale": "root"}
 T5 = {"size": "tiny", "weights": "random", "ids": "shuffled", "max_tokens": 512}
@@ -194,6 +195,19 @@ def test_the_oldest_items_are_dropped_beyond_what_fits(data, comma):
         row = [word for word in histories.rows(one[0], start, one[2])[0].tolist() if word != HOLE]
         spelt = items[wanted:end]
         assert row == (list(itertools.chain(*((item, words.plain(",")[0]) for item in spelt)))[:-1] if comma else spelt)
+
+
+@pytest.mark.skipif(not RELEASED.exists(), reason="no released data here")
+@pytest.mark.parametrize(("name", "long"), [("Sports_and_Outdoors", {572}), ("Beauty", set()), ("Yelp", {2666, 9855})])
+def test_texts_beyond_1024_pieces_are_those_that_genrec_lacks(name, long):
+    """Its validation files hold random users, and of them only those whose text at test time fits into BART."""
+    lists = [line.split() for line in (RELEASED / f"{name}.txt").read_text().splitlines()]
+    numbers = range(max(int(item) for _, *items in lists for item in items) + 1)
+    words = [f"item_{number}" for number in numbers]
+    cost = [len(one) for one in MadePieces(words).of(words)]  # a user's word has as many as an item's of the number
+    found = {int(user) for user, *items in lists
+             if 3 + len(MadePieces._parts(f"user_{user}")) + sum(cost[int(item)] for item in items[:-1]) > 1024}
+    assert found == long
 
 
 # The trie and the search

@@ -4,11 +4,17 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
+from reprise.data import small_sequences
 from reprise.data.features import Lists
 from reprise.data.interactions import Interactions
+from reprise.data.prepared import Prepared
+from reprise.data.splits import id_schemes, leave_one_out
 from reprise.errors import RepriseError
+from reprise.evaluation.lists import evaluate, recommend
 from reprise.evaluation.ranking import Ranking
 from reprise.evaluation.written import cleaned, counted
 from reprise.methods import writing
@@ -16,6 +22,7 @@ from reprise.methods.writing import prefixes
 from reprise.models.generative.words import HOLE
 from reprise.training.build import build, make_trainer
 from reprise.training.options import Training
+from reprise.training.run import ranking_of
 
 USERS, ITEMS = 20, 30
 LISTS = {"beams": 6, "kept": 5, "longest": 6, "constrained": True, "duplicates": "first", "ranks": "kept"}
@@ -404,3 +411,61 @@ def test_what_cannot_be_trained_is_refused(data):
                   "search")
     with pytest.raises(RepriseError, match="schedule"):
         make_trainer(other, data, options(), 1, "search")
+
+
+# From lists to metrics
+
+
+def following(model):
+    """A `write` that takes, instead of what a model knows, the numbers after the largest in the question."""
+    of_number = model.words.numbers.argsort()
+
+    def write(lines, width, longest, constrained, bare=False):
+        numbers = lines.items.amax(1)[:, None] + torch.arange(1, width - 2)
+        items = of_number[numbers.clamp(max=ITEMS_OF_SMALL) - 1]
+        tokens = model.targets(items.flatten()).view(*items.shape, -1)
+        empty = torch.full_like(tokens[:, :1], model.special.pad)
+        found = model.numbers.read(torch.cat([tokens[:, :1], empty, tokens, empty], 1)[:, :width])
+        return found, -torch.arange(width).expand_as(found).float()
+
+    return write
+
+
+ITEMS_OF_SMALL = 200
+
+
+@pytest.fixture(scope="module")
+def small():
+    """The small world of sequences as it is prepared."""
+    world = small_sequences.make()
+    pairs = np.array([(user, item) for user, items in enumerate(world.histories) for item in items])
+    part = leave_one_out(pairs[:, 0])
+    schemes = id_schemes(pairs[:, 1], part == 0, ITEMS_OF_SMALL, 0)
+    features = {name: pa.array(numbers) for name, numbers in schemes.items()}
+    parts = (pairs[part == one] for one in range(3))
+    return Prepared(len(world.histories), ITEMS_OF_SMALL, *parts, "small-world", True, features)
+
+
+@pytest.mark.parametrize("ids", ["appearance", "shuffled", "train_appearance"])
+def test_numbers_by_first_appearance_give_answers_away_and_others_do_not(small, ids, tmp_path, monkeypatch):
+    """Whoever reads digits can follow the rule; what that is worth depends on the numbers alone."""
+    method = made(small.interactions("train"), model={"ids": ids}, beams=20, kept=20)
+    monkeypatch.setattr(method.model, "write", following(method.model))
+    ranking = ranking_of(small, "test", "cpu", "none")
+    recommend(tmp_path, method, ranking, {}, 20)
+    evaluate(tmp_path, small, ranking, (1, 20))
+    found = pd.read_csv(tmp_path / "metrics.csv").set_index(["metric", "k"])["value"]
+    lists = pd.read_parquet(tmp_path / "topk.parquet").groupby("user")["item"].apply(list)
+    numbers = small.features["appearance"].to_numpy()
+    hits = given = 0
+    for user, item in small.test.tolist():
+        mine = [one for part in (small.train, small.valid) for one in part[part[:, 0] == user, 1]]
+        hit = item in lists.get(user, [])
+        hits += hit
+        given += hit and numbers[item] == numbers[mine].max() + 1
+    assert found["hr", 20] == pytest.approx(hits / 500) and found["next_id", 20] == pytest.approx(given / max(hits, 1))
+    assert found["empty", 20] == pytest.approx(2 / 20) and found["duplicate", 20] >= 1 / 20
+    assert found["unknown", 20] == 0
+    # Of the 36 users whose answer the released numbers give away: found at once, and found at all.
+    at_once = round(found["hr", 1] * found["next_id", 1] * 500)
+    assert (at_once, given) == {"appearance": (36, 36), "shuffled": (0, 3), "train_appearance": (4, 17)}[ids]

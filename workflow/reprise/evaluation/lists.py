@@ -125,7 +125,7 @@ def following(hits: Tensor, lists: Tensor, ranking: Ranking, data: Prepared, ks:
     Those are items with the number that follows the largest of the history, where numbers are given as items first
     appear, held-out ones included. Whether a method could see such numbers does not matter here.
     """
-    numbers = torch.from_numpy(values_and_lengths(data.features["appearance"])[0]).to(lists.device)
+    numbers = torch.tensor(values_and_lengths(data.features["appearance"])[0], device=lists.device)
     largest = torch.zeros(ranking.history.n_users, dtype=torch.int64, device=lists.device)
     largest.scatter_reduce_(0, ranking.history.users, numbers[ranking.history.items], "amax")
     given = hits & (numbers[lists.clamp(min=0)] == largest[ranking.users][:, None] + 1)

@@ -15,13 +15,21 @@ LABELS = {
     "mrr": "MRR",
     "ckl": "CKL",
     "ild": "ILD",
+    "next_id": "Hits on the next id",
+    "empty": "Outputs without digits",
+    "unknown": "Outputs of no item",
+    "duplicate": "Repeated outputs",
+    "met": "Outputs met before",
     "response_time": "1e-4 s a list",
     "response_ratio": "times the first row's",
     "avg_items_per_user": "Items per user",
     "avg_users_per_item": "Users per item",
 }
 # Settings that make a run cheaper than what the paper did: what is said beside every number made with them.
-SHORTCUTS = {"long_history": {"strided": "trained on long histories in windows that overlap by half (strided)"}}
+SHORTCUTS = {
+    "long_history": {"strided": "trained on long histories in windows that overlap by half (strided)"},
+    "weights": {"random": "from random weights, not the released ones"},
+}
 SYMBOLS = {
     "reproduced": "✓",
     "close": "≈",
@@ -40,7 +48,7 @@ def shortcuts_text(paper: Paper, dataset: str, reading: str, label: str) -> str:
     """Say which shortcuts the runs of a row take, or those that it ranks anew; nothing for none."""
     rows = (label, *(base for base, _ in paper.method(label).bases.values()))
     specs = [resolve(paper, dataset, reading, row) for row in rows if not paper.method(row).not_run]
-    chosen = [pair for spec in specs for pair in spec.get("method", {}).items()]
+    chosen = [pair for spec in specs for part in ("model", "method") for pair in spec.get(part, {}).items()]
     read = [(key, value) for key, value in chosen if isinstance(value, str)]
     said = [SHORTCUTS[key][value] for key, value in read if value in SHORTCUTS.get(key, ())]
     return "; ".join(dict.fromkeys(said))

@@ -1,4 +1,5 @@
-"""Measure what a run costs here: seconds a step, an epoch and a ranking, peak memory, and the least a step can take.
+"""Measure what a run costs here: seconds a step, an epoch and a ranking, peak memory, and the least a step can take;
+of methods that write also the tokens a second that training reads, and of all the users a second that are ranked.
 
 Trains on prepared data as a run does, with the configured device and threads, after a few steps to warm up. Prints one
 JSON object a method on standard output and keeps nothing: no run, no checkpoint (on a GPU, the lock that every run
@@ -88,11 +89,12 @@ def measure(execution: Execution, epochs: int, repeats: int, steps: int | None =
     -------
     dict
         `epoch_s`, `step_s`: median seconds an epoch and a step, None for a method without training; `samples_per_s`:
-        the settings' `batch` of them a step; `floor_s`: the least that a step can take here (see `floor`); `busy`:
-        share of the time in which the GPU computes, or the process's threads do; `steps_per_epoch`; `ranking_s`: median
-        seconds to score and rank all items for every user of the split that selects, `ranked_users`, with one inference
-        setting; `evaluation_s`: the same with all `settings` that an evaluation during training looks at; `peak_bytes`:
-        of the process, or of the GPU's memory; `device`, `threads`, `steps` a repeat, `repeats`.
+        the settings' `batch` of them a step; `tokens_per_s`: of methods that write, the pieces that training reads,
+        else None; `floor_s`: the least that a step can take here (see `floor`); `busy`: share of the time in which the
+        GPU computes, or the process's threads do; `steps_per_epoch`; `ranking_s`: median seconds to score and rank all
+        items for every user of the split that selects, `ranked_users`, with one inference setting; `users_per_s`: how
+        many of these a second; `evaluation_s`: the same with all `settings` that an evaluation during training looks
+        at; `peak_bytes`: of the process, or of the GPU's memory; `device`, `threads`, `steps` a repeat, `repeats`.
     """
     import torch
 
@@ -114,11 +116,14 @@ def measure(execution: Execution, epochs: int, repeats: int, steps: int | None =
         with torch.no_grad():
             job.ranking.measure(method, several, job.options.k, METRICS)
 
-    epoch_s = step_s = floor_s = share = None
+    epoch_s = step_s = floor_s = share = tokens_per_s = None
     if trainer is not None:
         trainer.train(min(WARM_UP, measured, trainer.steps_per_epoch))
+        read = getattr(trainer, "pieces", None)
         step_s = median_seconds(train, repeats) / measured
         epoch_s = step_s * trainer.steps_per_epoch
+        if read is not None:
+            tokens_per_s = (trainer.pieces - read) / (repeats * measured) / step_s
     rank(settings[:1])
     ranking_s = median_seconds(lambda: rank(settings[:1]), repeats)
     evaluation_s = median_seconds(lambda: rank(settings), repeats)
@@ -128,6 +133,7 @@ def measure(execution: Execution, epochs: int, repeats: int, steps: int | None =
         share = busy(trainer, execution.device, threads, min(WARM_UP, measured))
         floor_s = floor(trainer, execution.device)
     return {"epoch_s": epoch_s, "step_s": step_s, "samples_per_s": step_s and job.options.batch / step_s,
+            "tokens_per_s": tokens_per_s, "users_per_s": len(job.ranking.users) / ranking_s,
             "floor_s": floor_s, "busy": share, "steps_per_epoch": trainer.steps_per_epoch if trainer else 0,
             "ranking_s": ranking_s, "ranked_users": len(job.ranking.users), "evaluation_s": evaluation_s,
             "settings": len(settings), "peak_bytes": peak, "device": execution.device, "threads": threads,

@@ -9,6 +9,7 @@ import logging
 import platform
 import resource
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,7 +159,8 @@ class Execution:
                 "device": name,
                 "threads": self.config.threads,
                 "selected": selected,
-                "versions": {"python": platform.python_version(), "torch": torch.__version__},
+                "versions": {"python": platform.python_version(), **{
+                    name: sys.modules[name].__version__ for name in ("torch", "transformers") if name in sys.modules}},
                 "commit": _commit(),
                 "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             },
