@@ -469,3 +469,22 @@ def test_numbers_by_first_appearance_give_answers_away_and_others_do_not(small, 
     # Of the 36 users whose answer the released numbers give away: found at once, and found at all.
     at_once = round(found["hr", 1] * found["next_id", 1] * 500)
     assert (at_once, given) == {"appearance": (36, 36), "shuffled": (0, 3), "train_appearance": (4, 17)}[ids]
+
+
+def test_a_tiny_model_learns_to_count_and_so_finds_answers_that_it_never_saw():
+    """Every user met eight items in a row that nobody else met: what comes last stands in no training history, and only
+    numbers by first appearance say what it is. Under shuffled ones ten of the items are as good as any other ten.
+    """
+    users, length = 40, 8
+    items = users * length
+    pairs = np.stack([np.repeat(np.arange(users), length), np.arange(items)], 1)
+    part = np.tile([0] * (length - 2) + [1, 2], users)
+    numbers = {"shuffled": Lists.of(np.arange(1, items + 1), np.ones(items, int))}  # in this test those of appearance
+    data = replace(Interactions.of(pairs[part == 0], users, items, ordered=True), features=numbers)
+    trainer = trainer_of(data, schedule={"over_epochs": 100, "warm_up": 0.02}, beams=10, kept=10, longest=8,
+                         training={"batch": 32, "learning_rate": 1e-3}, model={"id_tables": "separate"})
+    trainer.train(420)
+    ranking = Ranking(pairs[part == 2], pairs[part < 2], users, items, "cpu", "none", True)
+    with torch.no_grad():
+        found = ranking.measure(trainer.method, [{}], 10, ["hr"])[0]["hr@10"]
+    assert found > 4 * 10 / items
