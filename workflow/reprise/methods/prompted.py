@@ -88,10 +88,14 @@ class Method(Writer):
 
     def sizes(self, samples: np.ndarray) -> np.ndarray:
         """About how many pieces each question has, [S]."""
-        users, starts, ends, _ = torch.from_numpy(samples[:, :]).to(self.history.items.device)
+        users, starts, ends, _ = torch.from_numpy(samples).to(self.history.items.device)
+        words = self.model.words
+        plain = [words.plain(*self.model.prompts[name].plain) for name in self.names]
+        spoken = np.array([int(words.counts[one].sum()) for one in plain])
         lists = np.array([self.model.prompts[name].asks == "candidates" for name in self.names])[samples[3]]
-        per_item = 1 + int(self.model.words.counts[: self.history.n_items].max())
-        return self.histories.sizes(users, starts, ends).cpu().numpy() + lists * self.options.candidates * per_item
+        per_item = 1 + int(words.counts[: self.history.n_items].max())
+        listed = lists * self.options.candidates * per_item
+        return self.histories.sizes(users, starts, ends).cpu().numpy() + listed + spoken[samples[3]]
 
     def texts(self, samples: Tensor) -> Texts:
         """The questions, those of one prompt together, and their answers."""
