@@ -50,7 +50,9 @@ def tree(tmp_path_factory):
 
 
 def run(config, *stage: str, **settings: str) -> int:
-    known = {"results": config.results, "resources": config.resources, "datasets": "adressa", "seeds": "3"} | settings
+    folders = {"results": config.results, "resources": config.resources}
+    known = {**folders, "papers": "macr", "datasets": "adressa", "seeds": "3"}
+    known |= settings
     return main([*stage, "--config", *(f"{key}={value}" for key, value in known.items())])
 
 
@@ -95,7 +97,7 @@ def test_a_page_of_nothing_says_why(tmp_path, monkeypatch):
     fake_runs.on_record(monkeypatch, tmp_path)
     config = fake_runs.make_config({"results": str(tmp_path / "results"), "resources": str(tmp_path)})
     write_json(tmp_path / "raw/macr-globo/failure.json", {"reason": "network: not to be had"})
-    assert run(config, "report", datasets="all") == 0
+    assert run(config, "report", papers="all", datasets="all") == 0
     text = (tmp_path / "results" / "scorecard.html").read_text(encoding="utf-8")
     assert "No printed number has a run of ours yet." in text
     assert "network: not to be had" in text

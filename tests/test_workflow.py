@@ -87,8 +87,8 @@ def test_everything_is_planned_offline_and_without_pytorch(copy):
     # every method, MACR_MF's 4 ablations and 3 more values each of alpha and beta, IPW's 2 other weightings on both
     # backbones and DICE's other pool, on Adressa
     macr = len(load_paper("macr").methods) * 5 + 4 + 3 + 3 + 2 * 2 + 1
-    # every method that writes nothing on three data sets and on Yelp with the history on offer, SR-GNN on that alone; on
-    # three, from random weights, seven rows that write and the pretraining of three numberings; NextId under the other
+    # every method that writes nothing on three data sets and on Yelp with the history on offer, SR-GNN on that alone;
+    # on three, from random weights, seven rows that write and the pretraining of three numberings; NextId under the other
     # two numberings. Released weights are not at hand.
     rows = load_paper("genrec").methods.values()
     genrec = sum(row.model not in ("genrec", "p5") for row in rows) * 4 - 3 + (7 + 3) * 3 + 2 * 3
@@ -157,7 +157,8 @@ def test_the_front_door_fits_a_screen():
 
 
 EXHIBITS = {"extra"} | {f"table{n}" for n in (1, 2, 3, 4, 5)} | {f"figure{n}" for n in (1, 7, 8, 9, 10, 11, 12)}
-OTHERS = {"table6", "figure3", "figure4", "figure5", "ids", "random", "tiny"}  # names that only other papers' exhibits have
+# names that only other papers' exhibits have
+OTHERS = {"table6", "figure3", "figure4", "figure5", "ids", "random", "tiny"}
 
 
 @pytest.mark.parametrize(

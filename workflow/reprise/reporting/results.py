@@ -90,17 +90,15 @@ class Results:
         for key, name in (("methods", method), ("readings", reading)):
             if name and not self.config.keeps(key, name):
                 return self._left_out(key)
+        if not method:
+            return not_prepared(self.paper, dataset, self.config) or "not prepared"
+        wanted = (dataset, reading, *self.row(label, dataset, reading))
         found = (
             why
             for run, why in self.absent.items()
-            if method and (run.dataset, run.reading) == (dataset, reading) and self._behind(run, label)
+            if (run.dataset, run.reading, run.method, run.variant) == wanted
         )
-        if not method:
-            return not_prepared(self.paper, dataset, self.config) or "not prepared"
         return next(found, "no run at hand")
-
-    def _behind(self, run: Run, label: str) -> bool:
-        return (run.method, run.variant) == self.row(label, run.dataset, run.reading)
 
     def _left_out(self, key: str) -> str:
         return f"left out by {key}={','.join(getattr(self.config, key))}"
