@@ -14,6 +14,7 @@ from reprise.papers import MAIN, TUNED, Exhibit, Paper, Run, data_code, load_pap
 from reprise.papers.schema import entry
 from reprise.papers.specs import starts_of
 from reprise.sourcecode import options_of
+from reprise.training.behind import released
 from reprise.training.options import TRIAL_SEED
 from reprise.tuning import Search, is_tuned, row_of, search_of, shown_under, spec_of
 
@@ -154,8 +155,8 @@ def weights_of(paper: Paper, run: Run, config: Config) -> list[Path]:
     row = paper.methods[run.method]
     if row.model is None or "weights" not in options_of("models", row.model).model_fields:
         return []
-    key = spec_of(replace(run, variant=MAIN) if run.variant == TUNED else run, config)["model"]["weights"]
-    if key == "random":
+    key = released(spec_of(replace(run, variant=MAIN) if run.variant == TUNED else run, config))
+    if key is None:
         return []
     source = entry(load_catalogue(), key, f"weights of {run.method}: source")
     return [Path(config.resources, "raw", key, file.path) for file in source.files]

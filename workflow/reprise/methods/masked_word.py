@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from reprise.data.interactions import Interactions
 from reprise.methods import Setting
-from reprise.methods.writing import Framed, Texts, Writer, prefixes
-from reprise.models.genrec import Model
+from reprise.methods.writing import PrefixWriter, Texts
 from reprise.settings import Field, Settings
 
 LAST = 0.3  # chance that the last item is masked, where the code draws
@@ -30,7 +28,7 @@ class Options(Settings):
     )
 
 
-class Method(Writer):
+class Method(PrefixWriter):
     """The mean, over the pieces of the masked word and its end, of -log softmax over all pieces.
 
     A fresh word is drawn every time that a history comes up. The mask is no word of a user or an item, and is one piece
@@ -40,21 +38,6 @@ class Method(Writer):
     source = "Cao and Lio: GenRec (2024), section 3.2, and its code"
     trainer = "texts"
     duplicates, ranks = "kept", "kept"
-
-    def __init__(self, options: Options, model: Model, interactions: Interactions, generator: torch.Generator):
-        super().__init__(options, model, interactions)
-        self.count_pads = options.count_pads
-        self.framed = Framed(model, interactions)
-        self.every = prefixes(interactions, options.samples == "last_only")
-
-    def samples(self, rng: np.random.Generator) -> np.ndarray:
-        """(user, end): the first `end` items of a user; [2, S]."""
-        return self.every
-
-    def sizes(self, samples: np.ndarray) -> np.ndarray:
-        """Pieces of each history, [S]."""
-        users, ends = torch.from_numpy(samples).to(self.framed.history.items.device)
-        return self.framed.sizes(users, ends).cpu().numpy()
 
     def texts(self, samples: Tensor) -> Texts:
         """The histories with a word masked, and that word."""

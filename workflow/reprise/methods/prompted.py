@@ -134,8 +134,7 @@ class Method(Writer):
         parts = [slots.get(word) if word in slots else None if word == "{history}" else
                  words.row(words.plain(word), len(users)) for word in prompt.words] + [words.row([end], len(users))]
         fixed = torch.cat([part for part in parts if part is not None], 1)
-        cost = torch.where(fixed >= 0, words.counts[fixed.clamp(min=0)], 0).sum(1)
-        starts = histories.starts(users, starts, ends, model.max_tokens - cost)
+        starts = histories.starts(users, starts, ends, model.max_tokens - words.sizes(fixed).sum(1))
         history = histories.rows(users, starts, ends)
         return torch.cat([history if part is None else part for part in parts], 1)
 

@@ -84,7 +84,7 @@ class Writer(Wrapper):
         """
         options, model = self.options, self.model
         asked = self.ask(users, history)
-        sizes = torch.where(asked >= 0, model.words.counts[asked.clamp(min=0)], 0).sum(1)
+        sizes = model.words.sizes(asked).sum(1)
         order = sizes.argsort(descending=True, stable=True)
         longest, parts, start = sizes[order].tolist(), [], 0
         while start < len(users):
@@ -137,6 +137,25 @@ class Framed:
         last = [self.mask, self.end] if mask else [self.end]
         return torch.cat([words.row(self.first, count), words.user(users)[:, None], items,
                           words.row(last, count)], 1)
+
+
+class PrefixWriter(Writer):
+    """A method whose samples are (user, end), the first `end` items of a user, read as `Framed` lays them out."""
+
+    def __init__(self, options: Any, model: GenerativeModel, interactions: Interactions, generator: torch.Generator):
+        super().__init__(options, model, interactions)
+        self.count_pads = options.count_pads
+        self.framed = Framed(model, interactions)
+        self.every = prefixes(interactions, options.samples == "last_only")
+
+    def samples(self, rng: np.random.Generator) -> np.ndarray:
+        """(user, end), the same in every epoch; [2, S]."""
+        return self.every
+
+    def sizes(self, samples: np.ndarray) -> np.ndarray:
+        """Pieces of each question, [S]."""
+        users, ends = torch.from_numpy(samples).to(self.framed.history.items.device)
+        return self.framed.sizes(users, ends).cpu().numpy()
 
 
 def padded(rows: list[Tensor]) -> Tensor:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from reprise.data.interactions import Interactions
-from reprise.methods.writing import Framed, Texts, Writer, prefixes
+from reprise.methods.writing import Framed, PrefixWriter, Texts
 from reprise.models.genrec import Model
 from reprise.settings import Field, Settings
 
@@ -35,27 +34,15 @@ class Options(Settings):
     generate_in: Literal["full", "mixed"] = Field("full", description="precision while lists are written")
 
 
-class Method(Writer):
+class Method(PrefixWriter):
     """The mean, over the pieces of the next item's word and its end, of -log softmax over all pieces."""
 
     source = "Cao and Lio: GenRec (2024), sections 3.2 and 3.3, and its code"
     trainer = "texts"
 
     def __init__(self, options: Options, model: Model, interactions: Interactions, generator: torch.Generator):
-        super().__init__(options, model, interactions)
+        super().__init__(options, model, interactions, generator)
         self.duplicates, self.ranks = options.duplicates, options.ranks
-        self.count_pads = options.count_pads
-        self.framed = Framed(model, interactions)
-        self.every = prefixes(interactions, options.samples == "last_only")
-
-    def samples(self, rng: np.random.Generator) -> np.ndarray:
-        """(user, end): the item at `end` comes after the first `end` items; [2, S]."""
-        return self.every
-
-    def sizes(self, samples: np.ndarray) -> np.ndarray:
-        """Pieces of each question, [S]."""
-        users, ends = torch.from_numpy(samples).to(self.framed.history.items.device)
-        return self.framed.sizes(users, ends).cpu().numpy()
 
     def texts(self, samples: Tensor) -> Texts:
         """The histories before the targets, and the targets' words."""

@@ -92,24 +92,20 @@ class Results:
                 return self._left_out(key)
         if not method:
             return not_prepared(self.paper, dataset, self.config) or "not prepared"
+        behind = self._behind(self.absent, dataset, reading, label)
+        return self.absent[behind[0]] if behind else "no run at hand"
+
+    def _behind(self, runs: Iterable[Run], dataset: str, reading: str, label: str) -> list[Run]:
+        """Those of `runs` that stand behind the row `label`."""
         wanted = (dataset, reading, *self.row(label, dataset, reading))
-        found = (
-            why
-            for run, why in self.absent.items()
-            if (run.dataset, run.reading, run.method, run.variant) == wanted
-        )
-        return next(found, "no run at hand")
+        return [run for run in runs if (run.dataset, run.reading, run.method, run.variant) == wanted]
 
     def _left_out(self, key: str) -> str:
         return f"left out by {key}={','.join(getattr(self.config, key))}"
 
     def seeds(self, dataset: str, reading: str, label: str) -> list[Run]:
         """The finished runs of one row, in order of their seeds."""
-        wanted = (dataset, reading, *self.row(label, dataset, reading))
-        return sorted(
-            (run for run in self.runs if (run.dataset, run.reading, run.method, run.variant) == wanted),
-            key=lambda run: run.seed,
-        )
+        return sorted(self._behind(self.runs, dataset, reading, label), key=lambda run: run.seed)
 
     def users(
         self, dataset: str, reading: str, label: str, metric: str, k: int, group: str = ""

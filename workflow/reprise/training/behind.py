@@ -13,10 +13,16 @@ from reprise.files import read_json
 from reprise.training.store import cell_fingerprint, finished
 
 
+def released(spec: dict[str, Any]) -> str | None:
+    """The source whose released weights a run begins with; None for most, which begin with random ones."""
+    key = spec.get("model", {}).get("weights", "random")
+    return None if key == "random" else key
+
+
 def placed(spec: dict[str, Any], config: Config) -> dict[str, Any]:
     """The spec to build from: where it names released weights, the folder that holds them stands instead."""
-    key = spec.get("model", {}).get("weights", "random")
-    if key == "random":
+    key = released(spec)
+    if key is None:
         return spec
     return {**spec, "model": {**spec["model"], "weights": str(Path(config.resources, "raw", key))}}
 

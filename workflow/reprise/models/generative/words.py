@@ -85,10 +85,13 @@ class Words:
         """The same words in every text, [batch, len(ids)]."""
         return torch.tensor(ids, dtype=torch.int64, device=self.counts.device).expand(batch, -1)
 
+    def sizes(self, words: Tensor) -> Tensor:
+        """Pieces of each of `words` [B, W], none of a `HOLE`; [B, W]."""
+        return torch.where(words >= 0, self.counts[words.clamp(min=0)], 0)
+
     def lines(self, words: Tensor) -> Lines:
         """Lay out texts of `words` [B, W], among them `HOLE`s, which stand for nothing."""
-        known = words.clamp(min=0)
-        counts = torch.where(words >= 0, self.counts[known], 0)
+        known, counts = words.clamp(min=0), self.sizes(words)
         ends = counts.cumsum(1)
         lengths = ends[:, -1]
         column = torch.arange(max(1, int(lengths.max())), device=words.device).expand(len(words), -1).contiguous()
