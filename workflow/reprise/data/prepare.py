@@ -19,7 +19,8 @@ from reprise.data.pairs import codes, within
 from reprise.data.prepared import PARTS, Prepared, is_feature
 from reprise.data.providers import joined, providers
 from reprise.data.recipe import Recipe
-from reprise.data.rows import rows_of
+from reprise.data.reviews import Reviews, random_parts
+from reprise.data.rows import Rows, rows_of
 from reprise.data.splits import id_schemes
 from reprise.errors import RepriseError
 from reprise.files import write_json
@@ -62,10 +63,13 @@ def prepare(interactions: Path, recipe: Recipe, *, status: str, expect: Expected
         features |= {name: pa.array(ids) for name, ids in
                      id_schemes(rows.item, train, len(rows.items), recipe.id_seed).items()}
     of_users = _features(pq.read_table(users), "user", rows.users, f"{where}, users.parquet") if users else {}
+    of_reviews, review_counts = _reviews(rows, recipe) if rows.stars is not None else ({}, {})
     pairs = np.stack([rows.user, rows.item], axis=1)
     parts = (pairs[part] for part in (train, rows.valid, rows.test))
-    prepared = Prepared(len(rows.users), len(rows.items), *parts, status, ordered, features, of_users, rows.rated)
-    facts = details(prepared) | lacking | (_feature_counts(users, rows.described, prepared) if users else {})
+    prepared = Prepared(len(rows.users), len(rows.items), *parts, status, ordered, features,
+                        of_users | of_reviews, rows.rated)
+    facts = details(prepared) | lacking | review_counts
+    facts |= _feature_counts(users, rows.described, prepared) if users else {}
     if recipe.repeats != "kept" and (repeated := [name for name in REPEATED if facts[name]]):
         raise RepriseError(f"{where}: repeated interactions", kind="data", expected="every pair once",
                            found=", ".join(f"{name}: {facts[name]}" for name in repeated),
@@ -93,6 +97,18 @@ def _of_items(items: Path | None, known: Path | None, ids: np.ndarray, recipe: R
     if recipe.attributes:
         features = _renamed(features, recipe.attributes, where)
     return features | provider, lacking
+
+
+def _reviews(rows: Rows, recipe: Recipe) -> tuple[dict[str, pa.Array], Details]:
+    """What each user said of which item, as columns of the users, and how much of what is held out that tells.
+
+    `test_in_reviews` are test rows whose pair is among the reviews that are trained on (`reviews_train`).
+    """
+    part = random_parts(rows.user, rows.item, recipe.review_seed)
+    reviews = Reviews(rows.user, rows.item, rows.stars, part, rows.valid + 2 * rows.test)
+    trained = reviews.trained()
+    counts = {f"{part}_in_reviews": told for part, (told, _) in reviews.leaked(trained).items()}
+    return reviews.columns(len(rows.users)), {"reviews": len(part), "reviews_train": int(trained.sum()), **counts}
 
 
 def _features(known: pa.Table, column: str, ids: np.ndarray, where: str) -> dict[str, pa.Array]:

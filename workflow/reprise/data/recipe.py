@@ -58,6 +58,12 @@ class Recipe(Settings):
         3, ge=3, description="leave_one_out: the least rows of a user that gives one to validation; to test, three"
     )
     id_seed: int = Field(20210814, description="leave_one_out: seed of the permutation of the id scheme `shuffled`")
+    review_seed: int | None = Field(
+        None,
+        ge=0,
+        description="leave_one_out: the stars of all interactions are kept beside them, parted in 80, 10 and 10 of a "
+        "hundred at random with this seed, whatever is held out",
+    )
     test_k: int | None = Field(None, ge=0, description="official_rule: the most that an item gives to the test part")
     split_seed: int = Field(20210814, description="seed of the draws of `paper`")
     valid_k: int | None = Field(
@@ -94,7 +100,7 @@ class Recipe(Settings):
             "official_rule": {"order", "test_k", "min_rating", "core", "valid_k", "repeats"},
             "paper": {"split_seed", "min_rating", "core", "repeats"},
             "leave_one_out": by_user | {"window", "id_seed", "repeats", "merged_time", "actions", "cuts", "nearest_to",
-                                        "ties", "tie_seed", "valid_from"},
+                                        "ties", "tie_seed", "valid_from", "review_seed"},
             "user_tenths": by_user,
             "listed": by_user,
         }.get(self.split, set())

@@ -45,6 +45,8 @@ class Rows(NamedTuple):
         The source's ids of the users that the core left: all that a model was told of, `users` among them.
     rated : float array [R, 3] or None
         Number of user and item, and rating, of all ratings that the core left, if a least one is asked for.
+    stars : int array [N] or None
+        The rating of each interaction, if the recipe has a `review_seed`.
     """
 
     user: np.ndarray
@@ -55,6 +57,7 @@ class Rows(NamedTuple):
     items: np.ndarray
     described: np.ndarray
     rated: np.ndarray | None = None
+    stars: np.ndarray | None = None
 
 
 def rows_of(
@@ -98,8 +101,19 @@ def rows_of(
         there = (user >= 0) & (item >= 0)
         rated = np.stack([user, item, rated["rating"].to_numpy(float)], axis=1)[there]
     return Rows(
-        rows["user"].to_numpy(), rows["item"].to_numpy(), valid, test, names["user"], known, described, rated
+        rows["user"].to_numpy(), rows["item"].to_numpy(), valid, test, names["user"], known, described, rated,
+        None if recipe.review_seed is None else _stars(rows, where),
     )
+
+
+def _stars(rows: pd.DataFrame, where: str) -> np.ndarray:
+    """The ratings [N], which must be whole stars from 1 to 5."""
+    rating = rows["rating"].to_numpy(float)
+    if (wrong := ~np.isin(rating, np.arange(1, 6))).any():
+        raise RepriseError(f"{where}, review_seed", expected="whole stars from 1 to 5 of every interaction",
+                           kind="data", found=f"{wrong.sum()} others, e.g. {rating[wrong][0]:g}",
+                           fix="give it another source, or no review_seed")
+    return rating.astype(np.int64)
 
 
 def _read(interactions: Path, recipe: Recipe, where: str) -> pd.DataFrame:
@@ -112,7 +126,7 @@ def _read(interactions: Path, recipe: Recipe, where: str) -> pd.DataFrame:
     wanted = {"part"} if recipe.split == "released" else {"time"} if recipe.order else set()
     wanted = {"part", "position"} if lists else {"position"} if recipe.order == "position" else wanted
     rated = recipe.split in RATED and recipe.min_rating is not None
-    wanted |= {"rating"} if rated else set()
+    wanted |= {"rating"} if rated or recipe.review_seed is not None else set()
     needed = wanted | ({"date"} if recipe.window else set()) | ({"action"} if recipe.actions else set())
     if absent := needed - set(pq.read_schema(interactions).names):
         raise RepriseError(f"{where}, split {recipe.split}", expected=f"a source with {', '.join(sorted(needed))}",
