@@ -520,11 +520,15 @@ def test_ids_that_the_data_lack_and_texts_too_short_are_errors(data):
 
 def test_prompts_have_their_slots_and_one_is_never_trained_on(tmp_path):
     prompts = load_prompts()
-    assert list(prompts) == [f"2-{number}" for number in range(1, 14)]
-    assert [name for name, prompt in prompts.items() if prompt.held_out] == ["2-13"]
+    assert list(prompts) == [f"{family}-{number}" for family, count in ((2, 13), (1, 10), (5, 8))
+                             for number in range(1, count + 1)]
+    assert [name for name, prompt in prompts.items() if prompt.held_out] == ["2-13", "1-10", "5-8"]
     kinds = [prompt.asks for prompt in prompts.values()]
-    assert kinds == ["next"] * 6 + ["candidates"] * 4 + ["yes_no"] * 2 + ["next"]
+    assert kinds[:13] == ["next"] * 6 + ["candidates"] * 4 + ["yes_no"] * 2 + ["next"]
+    assert kinds[23:] == ["yes_no"] * 4 + ["candidates"] * 4
     wrong = tmp_path / "wrong.yaml"
-    wrong.write_text(json.dumps({"2-1": {"asks": "next", "text": "{user} likes {item}"}}))
-    with pytest.raises(RepriseError, match="2-1"):
-        load_prompts(wrong)
+    for name, asks, text in (("2-1", "next", "{user} likes {item}"), ("5-1", "next", "{user} after {history}"),
+                             ("3-1", "stars", "{user} gives {item}")):  # explanation is not built
+        wrong.write_text(json.dumps({name: {"asks": asks, "text": text}}))
+        with pytest.raises(RepriseError, match=name):
+            load_prompts(wrong)

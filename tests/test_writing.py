@@ -401,8 +401,8 @@ def test_what_cannot_be_trained_is_refused(data):
         trainer_of(data, training={"l2": 0.1})
     with pytest.raises(RepriseError, match="two items"):
         trainer_of(laid([[1], []]))
-    with pytest.raises(RepriseError, match="stars and texts"):
-        made(data, "prompted", families="all")
+    with pytest.raises(RepriseError, match="with stars"):
+        made(data, "prompted", families="sequential+rating+direct")
     with pytest.raises(RepriseError, match="2-13"):
         made(data, "prompted", prompt="2-7")
     plain = {"name": "sasrec", "dim": 8, "window": 5, "layers": 1, "heads": 1, "inner": 8, "dropout": 0,

@@ -1,4 +1,4 @@
-"""A finished run measured over groups of items and users, from its lists and its model.
+"""A finished run measured over groups of items and users, from its lists and its model; and what its texts tell.
 
 No run's fingerprint covers this file: a figure's numbers may change without a run being trained again.
 """
@@ -30,12 +30,13 @@ USERS_AT_ONCE = 1024
 
 
 def write_groups(execution: Execution) -> None:
-    """Write `groups.csv` (metric, k, group, value) beside `run.json`; without rows where the paper has no groups."""
+    """Write `groups.csv` (metric, k, group, value) beside `run.json`; without rows if nothing is to measure."""
     kinds = load_paper(execution.run.paper).groups
     rows = measure(execution) if "items" in kinds else []
     rows += measure_attributes(execution, kinds["attributes"]) if "attributes" in kinds else []
     rows += measure_drift(execution, kinds["drift"]) if "drift" in kinds else []
     rows += measure_ratings(execution, kinds["ratings"]) if "ratings" in kinds else []
+    rows += measure_leaked(execution)
     with replacing(execution.folder / "groups.csv") as beside:
         pd.DataFrame(rows, columns=COLUMNS).astype({"k": "Int64"}).to_csv(beside, index=False)
 
@@ -142,6 +143,25 @@ def measure_ratings(execution: Execution, values: Sequence[float]) -> list[tuple
     flat = zip(names, total.reshape(len(names), -1), count.reshape(len(names), -1), strict=True)
     return [("predicted", None, name, float((t[n > 0] / n[n > 0]).mean()))
             for name, t, n in flat if (n > 0).sum() >= FEWEST_USERS]
+
+
+def measure_leaked(execution: Execution) -> list[tuple]:
+    """`leaked_test` and `leaked_valid`: the share of the held-out pairs that are among the reviews trained on.
+
+    How many these are is `leaked_test_pairs` and `leaked_valid_pairs`. Only of runs that train on reviews.
+    """
+    method = execution.spec.get("method", {})
+    if method.get("families", "sequential") == "sequential":
+        return []
+    execution.torch()
+    from reprise.data.reviews import Reviews
+
+    training = execution.spec["training"]
+    reviews = Reviews.of(execution.data.interactions("train+valid" if training["refit"] else training["fit_on"]))
+    leaked = reviews.leaked(reviews.trained(method["leaked"] == "removed"))
+    rows = [[(f"leaked_{part}", told / max(pairs, 1)), (f"leaked_{part}_pairs", told)]
+            for part, (told, pairs) in leaked.items()]
+    return [(name, None, None, value) for both in rows for name, value in both]
 
 
 def _gates(method, device, n_users: int) -> dict:

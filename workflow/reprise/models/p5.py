@@ -7,11 +7,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from reprise.data import reviews
 from reprise.data.interactions import Interactions
 from reprise.models import take
 from reprise.models.generative import GenerativeModel
 from reprise.models.generative.nets import t5
-from reprise.models.generative.prompts import ANSWERS, BETWEEN, load_prompts
+from reprise.models.generative.prompts import ANSWERS, BETWEEN, RATED, SEQUENTIAL, load_prompts
 from reprise.models.generative.words import Lines
 from reprise.models.sequential import embedding
 from reprise.settings import Field, Settings
@@ -30,18 +31,22 @@ class Options(Settings):
 
 
 class Model(GenerativeModel):
-    """Reads token + W[which word of the text]. Items are written as bare numbers, users `user_12`."""
+    """Reads token + W[which word of the text]. Items are written as bare numbers, users `user_12`.
+
+    Its words are those in which the data can be asked about, whatever is: without reviews, the sequential family's.
+    """
 
     source = "Geng et al.: P5 (RecSys 2022), section 3, and its code"
 
     def __init__(self, options: Options, interactions: Interactions, generator: torch.Generator):
-        self.prompts = load_prompts()
+        reviewed = reviews.known(interactions)
+        self.prompts = {name: one for name, one in load_prompts().items() if reviewed or one.family == SEQUENTIAL}
         plain = [word for prompt in self.prompts.values() for word in prompt.plain]
 
         def spell(numbers: Tensor) -> list[str]:
             return [str(number) for number in numbers.tolist()]
 
-        plain = list(dict.fromkeys([*plain, BETWEEN, *ANSWERS]))
+        plain = list(dict.fromkeys([*plain, BETWEEN, *ANSWERS, *(RATED if reviewed else ())]))
         super().__init__(interactions, options, spell, plain, t5, "t5", generator)
         self.word = embedding(WORDS, self.dim, DEVIATION, generator, interactions.items.device)
 

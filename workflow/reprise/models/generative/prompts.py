@@ -1,4 +1,4 @@
-"""The prompts of P5's sequential family, read from `prompts.yaml` beside this file."""
+"""The prompts of three of P5's five families, read from `prompts.yaml` beside this file."""
 
 from __future__ import annotations
 
@@ -11,17 +11,25 @@ from reprise.errors import RepriseError
 from reprise.files import read_yaml
 
 FILE = Path(__file__).with_suffix(".yaml")
-SLOTS = {"{user}", "{history}", "{candidates}", "{item}"}
-NEEDED = {"next": {"{history}"}, "candidates": {"{history}", "{candidates}"}, "yes_no": {"{history}", "{item}"}}
-BETWEEN, YES, NO = ",", "yes", "no"
-ANSWERS = (YES, NO)
-Asks = Literal["next", "candidates", "yes_no"]
+SEQUENTIAL, RATING, DIRECT = FAMILIES = ("sequential", "rating", "direct")
+NUMBERED = {"1": RATING, "2": SEQUENTIAL, "5": DIRECT}  # 3, explanation, and 4, review, need texts
+SLOTS = {"{user}", "{history}", "{candidates}", "{item}", "{stars}"}
+NEEDED = {
+    SEQUENTIAL: {"next": {"{history}"}, "candidates": {"{history}", "{candidates}"}, "yes_no": {"{history}", "{item}"}},
+    RATING: {"stars": {"{item}"}, "yes_no": {"{item}", "{stars}"}, "like": {"{item}"}},
+    DIRECT: {"candidates": {"{candidates}"}, "yes_no": {"{item}"}},
+}
+BETWEEN, YES, NO, LIKE, DISLIKE = ",", "yes", "no", "like", "dislike"
+STARS = tuple("12345")
+ANSWERS, RATED = (YES, NO), (*STARS, LIKE, DISLIKE)  # what is answered to any family, and to rating alone
+Asks = Literal["next", "candidates", "yes_no", "stars", "like"]
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One prompt: what it asks, its words, some of them slots, and whether training never sees it."""
+    """One prompt: its family, what it asks, its words, some of them slots, and whether training never sees it."""
 
+    family: str
     asks: Asks
     words: tuple[str, ...]
     held_out: bool = False
@@ -38,9 +46,12 @@ def load_prompts(path: Path = FILE) -> dict[str, Prompt]:
     found = {}
     for number, entry in read_yaml(path).items():
         words = tuple(entry["text"].split())
-        slots, needed = {word for word in words if "{" in word}, NEEDED.get(entry["asks"])
+        family = NUMBERED.get(number.split("-")[0], "")
+        kinds = NEEDED.get(family, {})
+        slots, needed = {word for word in words if "{" in word}, kinds.get(entry["asks"])
         if needed is None or slots - {"{user}"} != needed:
-            raise RepriseError(f"{path}: {number}", expected=f"asks: one of {', '.join(NEEDED)}, with its slots",
+            expected = f"asks: one of {', '.join(kinds)}, with its slots" if kinds else "a family that is built"
+            raise RepriseError(f"{path}: {number}", expected=expected,
                                found=f"asks: {entry['asks']}, slots {', '.join(sorted(slots))}")
-        found[number] = Prompt(entry["asks"], words, entry.get("held_out", False))
+        found[number] = Prompt(family, entry["asks"], words, entry.get("held_out", False))
     return found
