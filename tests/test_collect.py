@@ -96,6 +96,15 @@ def test_pairs(results):
     assert one["paired_wilcoxon_p"] < 1e-4
 
 
+def test_what_no_user_has_is_compared_of_no_pair(results):
+    """`next_id` is a share of all hits; an exhibit may show it, but there is nothing to pair."""
+    table = PAPER.tables["table2"]
+    tables = PAPER.tables | {"table2": table.model_copy(update={"metrics": (*table.metrics, "next_id")})}
+    shown = load_results(PAPER.model_copy(update={"tables": tables}), results.config)
+    pairs = compare_pairs(shown, draws=50).query("exhibit == 'table2'")
+    assert set(pairs["metric"]) == set(table.metrics)
+
+
 def test_no_p_where_the_test_set_selects(results):
     printed = compare_pairs(results, draws=50).query("reading == 'printed'")
     assert len(printed)

@@ -97,8 +97,11 @@ def _pairs(name: str, results: Results) -> Iterator[tuple]:
     for dataset in datasets_of(results.paper, exhibit, results.config):
         for reading in results.paper.readings:
             ran = [method for method in (*exhibit.methods, *exhibit.floor) if results.seeds(dataset, reading, method)]
+            of_users = {method: results.of_users(dataset, reading, method) for method in ran}
             for a, b in itertools.combinations(ran, 2):
                 for metric, k in itertools.product(exhibit.metrics, exhibit.ks):
+                    if f"{metric}@{k}" not in of_users[a] & of_users[b]:  # a share of all outputs, say
+                        continue
                     turned = (dataset, metric, k, b, a) in named
                     if turned or not sweep or (dataset, metric, k, a, b) in named:
                         yield (name, dataset, reading, metric, k, *((b, a) if turned else (a, b)))

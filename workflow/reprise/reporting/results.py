@@ -122,6 +122,10 @@ class Results:
         eta = _drift(Path(self.config.results, self.paper.name, dataset, "data"))
         return table[eta[table.index] > float(group.removeprefix("eta>"))]
 
+    def of_users(self, dataset: str, reading: str, label: str) -> set[str]:
+        """The metrics, as `hr@20`, that every user of a row's finished runs has a value of; others are of all lists."""
+        return set.intersection(*(set(_users(self._list(run))) for run in self.seeds(dataset, reading, label)))
+
     def selects_on_test(self, dataset: str, reading: str, label: str) -> bool:
         """Say whether the test set chose any of a row's finished runs, so that no p-value may be given."""
         return any(
