@@ -42,9 +42,7 @@ class Options(Settings):
     leaked: Literal["kept", "removed"] = Field(
         "kept", description="rating: whether pairs that the sequences hold out stay among the reviews trained on"
     )
-    asked_next: int = Field(5, ge=1, description="questions for the next item, a user and epoch")
-    asked_candidates: int = Field(5, ge=0, description="questions with a list to choose from")
-    asked_yes_no: int = Field(10, ge=0, description="questions to answer with yes or no")
+    asked_sequential: int = Field(20, ge=1, description="questions of the sequential family, a user and epoch")
     asked_rating: int = Field(1, ge=1, description="questions of the rating family, a review and epoch")
     asked_direct: int = Field(15, ge=1, description="questions of the direct family, a user and epoch")
     candidates: int = Field(100, ge=2, description="items on such a list, the right one among them")
@@ -66,14 +64,15 @@ class Options(Settings):
 class Method(Writer):
     """The mean, over answers, of the mean over an answer's pieces of -log softmax over all pieces.
 
-    The sequential family asks a user several questions an epoch, each about one of the last three training items, after
-    a history that begins at one of the first three; wrong items are uniform over those that the user has not met.
+    Every question is asked with any of its family's prompts. The sequential family asks about one of a user's last
+    three training items, after a history that begins at one of the first three; wrong items are uniform over those that
+    the user has not met.
 
-    Two more families may be trained beside it, each question with any of the family's prompts. Rating asks about a
-    review: its stars, yes or no to stars that are right half of the time, or whether it is liked (four stars or five).
-    Its reviews are the training part of a random split of all, with most pairs that the sequences hold out, unless they
-    are removed. Direct recommendation asks, without a history, for one of a user's training items among wrong ones, or
-    for yes or no to an item. P5's other two families, explanation and review, are not built.
+    Two more families may be trained beside it. Rating asks about a review: its stars, yes or no to stars that are right
+    half of the time, or whether it is liked (four stars or five). Its reviews are the training part of a random split
+    of all, with most pairs that the sequences hold out, unless they are removed. Direct recommendation asks, without a
+    history, for one of a user's training items among wrong ones, or for yes or no to an item. P5's other two families,
+    explanation and review, are not built.
     """
 
     source = "Geng et al.: P5 (RecSys 2022), and its code"
@@ -106,32 +105,27 @@ class Method(Writer):
             return self._sequential(rng)
         return np.concatenate([self._sequential(rng), self._rating(rng), self._direct(rng)], 1)
 
-    def _numbers(self, family: str, kind: str | None = None) -> list[int]:
-        """Which of the prompts are of a family, and ask a kind of question."""
-        prompts = [self.model.prompts[name] for name in self.names]
-        return [place for place, one in enumerate(prompts) if one.family == family and kind in (None, one.asks)]
+    def _any(self, rng: np.random.Generator, family: str, count: int) -> np.ndarray:
+        """Draw `count` of a family's prompts."""
+        return rng.choice([place for place, name in enumerate(self.names)
+                           if self.model.prompts[name].family == family], count)
 
     def _sequential(self, rng: np.random.Generator) -> np.ndarray:
-        asked = {"next": self.options.asked_next, "candidates": self.options.asked_candidates,
-                 "yes_no": self.options.asked_yes_no}
-        users = np.repeat(np.flatnonzero(self.degrees > 1), sum(asked.values()))
+        users = np.repeat(np.flatnonzero(self.degrees > 1), self.options.asked_sequential)
         last = self.degrees[users] - 1
         ends = rng.integers(np.maximum(np.minimum(2, last), last - 2), last + 1)
         starts = rng.integers(0, np.clip(ends - 2, 0, 2) + 1)
-        kinds = np.repeat(list(asked), list(asked.values()))
-        of_kind = {kind: self._numbers(SEQUENTIAL, kind) for kind in asked}
-        drawn = [rng.choice(of_kind[kind], len(users) // len(kinds)) for kind in kinds]
-        return np.stack([users, starts, ends, np.stack(drawn, 1).ravel()]).astype(np.int64)
+        return np.stack([users, starts, ends, self._any(rng, SEQUENTIAL, len(users))])
 
     def _rating(self, rng: np.random.Generator) -> np.ndarray:
         places = np.repeat(np.arange(self.rated.shape[1]), self.options.asked_rating)
         users = self.rated[0].cpu().numpy()[places]
-        return np.stack([users, np.zeros_like(users), places, rng.choice(self._numbers(RATING), len(places))])
+        return np.stack([users, np.zeros_like(users), places, self._any(rng, RATING, len(places))])
 
     def _direct(self, rng: np.random.Generator) -> np.ndarray:
         users = np.repeat(np.flatnonzero(self.degrees), self.options.asked_direct)
         ends = rng.integers(0, self.degrees[users])
-        return np.stack([users, np.zeros_like(users), ends, rng.choice(self._numbers(DIRECT), len(users))])
+        return np.stack([users, np.zeros_like(users), ends, self._any(rng, DIRECT, len(users))])
 
     def sizes(self, samples: np.ndarray) -> np.ndarray:
         """About how many pieces each question has, [S]."""
