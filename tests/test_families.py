@@ -3,7 +3,6 @@
 import argparse
 import csv
 import gzip
-import hashlib
 import json
 import re
 import types

@@ -44,8 +44,8 @@ class Sequences:
     categories: int
 
 
-def make(*, seed: int = 2024, users: int = 500, items: int = 200, categories: int = 10, length: float = 9,
-         follow: float = 0.6, repeat: float = 0.05, run: int = 4, first: int = 40, end: float = 0.6) -> Sequences:
+def make(*, seed: int = 2024, users: int = 500, items: int = 990, categories: int = 10, length: float = 9,
+         follow: float = 0.6, repeat: float = 0.05, run: int = 12, first: int = 30, end: float = 0.6) -> Sequences:
     """Generate a world.
 
     Parameters
