@@ -65,6 +65,9 @@ class Config(Settings):
     threads: int = Field(
         1, ge=1, description="CPU threads a run; part of its identity, sums differ between one and two"
     )
+    processes: int = Field(
+        1, ge=1, description="processes of a run that trains a model to write, each on a device of its own"
+    )
     max_epochs: int | None = Field(None, ge=1, description="cap on every run's epochs, for a quick look")
     tuning: Literal["published", "search"] = Field(
         "published", description="`search` draws `trials` settings for every method and chooses on validation"
@@ -104,7 +107,7 @@ class Config(Settings):
             raise ValueError("expected a number of seeds >= 1, or a list of distinct seeds >= 0")
         return seeds
 
-    @field_validator("threads", "max_epochs", "trials", mode="before")
+    @field_validator("threads", "processes", "max_epochs", "trials", mode="before")
     @classmethod
     def _numbers(cls, value: Any) -> Any:
         return None if value in (None, "", "null", "none") else _whole(value)

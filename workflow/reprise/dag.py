@@ -35,8 +35,10 @@ from reprise.papers import (
 )
 from reprise.sourcecode import code_hash
 from reprise.targets import Exhibits, Targets
-from reprise.training.devices import visible_gpus
+from reprise.training.devices import processes_of, visible_gpus
 from reprise.tuning import search_of, spec_of
+
+RUN_MB = 8000  # memory of one process of a run
 
 
 def open_dag(values: Mapping[str, Any], workflow: Any) -> Dag:
@@ -218,6 +220,25 @@ class Dag:
 
     def _receipt(self, run: Run) -> str:
         return str(self.results / run.folder / "run.json")
+
+    # What a run takes of the machine
+
+    def processes(self, wildcards: Any) -> int:
+        """The processes that share a run; part of its identity."""
+        row = load_paper(wildcards.paper).methods[wildcards.method]
+        return processes_of(None if row.rerank else row.method, self.config)
+
+    def threads(self, wildcards: Any) -> int:
+        """CPU threads of all its processes."""
+        return self.config.threads * self.processes(wildcards)
+
+    def gpus(self, wildcards: Any) -> int:
+        """A GPU for each."""
+        return self.processes(wildcards) if self.device == "cuda" else 0
+
+    def memory(self, wildcards: Any) -> int:
+        """Megabytes of all of them."""
+        return RUN_MB * self.processes(wildcards)
 
     # Parameters: what re-runs a job when it changes
 

@@ -50,15 +50,16 @@ rule run:
         "<logs>/run/{paper}/{dataset}/{method}/{reading}/seed{seed}.log",
     benchmark:
         "<benchmarks>/run/{paper}/{dataset}/{method}/{reading}/seed{seed}.tsv"
-    threads: plan.config.threads
+    threads: plan.threads
     resources:
-        gpu=int(plan.device == "cuda"),
-        mem_mb=8000,
+        gpu=plan.gpus,
+        mem_mb=plan.memory,
         runtime="24h",
     params:
         code=plan.run_code,
         groups=plan.groups_code,
         threads=plan.config.threads,
+        processes=plan.processes,
         device=plan.device,
         settings=plan.settings,
     message:

@@ -12,6 +12,7 @@ from reprise.data.interactions import Interactions
 from reprise.methods import Setting, Wrapper
 from reprise.models.generative import GenerativeModel
 from reprise.models.generative.words import HOLE, Histories, Lines
+from reprise.processes import dealt, gathered
 
 # Pieces read, times beams, that are held at a time: what keys and values of a decoder take; changes only rounding.
 ROOM = {"cpu": 1 << 16, "cuda": 1 << 19}
@@ -63,39 +64,43 @@ class Writer(Wrapper):
         """The question, in words [B, W], what `users` will do after all of their `history`."""
         raise RuntimeError(f"{type(self).__module__} defines no ask")
 
-    def loss(self, batch: Texts) -> Tensor:
-        """Cross-entropy of the pieces of the answers; returns a scalar."""
+    def loss(self, batch: Texts, some: slice = slice(None)) -> Tensor:
+        """Cross-entropy of the pieces of the answers, a scalar; or what `some` of the texts add to that of all."""
         model, targets = self.model, batch.targets
-        logits = model.logits(model.encode(batch.questions), batch.questions.real, targets)
-        each = nn.functional.cross_entropy(logits.float().transpose(1, 2), targets, reduction="none")
+        weights = (targets != model.special.pad).float()
         if self.count_pads:
-            return each.mean()
-        counted = (targets != model.special.pad).float()
-        if self.average == "texts":
-            return ((each * counted).sum(1) / counted.sum(1)).mean()
-        return (each * counted).sum() / counted.sum()
+            weights = torch.ones_like(weights)
+        elif self.average == "texts":
+            weights = weights / weights.sum(1, keepdim=True)
+        questions, answers = Lines(*(part[some] for part in batch.questions)), targets[some]
+        logits = model.logits(model.encode(questions), questions.real, answers)
+        each = nn.functional.cross_entropy(logits.float().transpose(1, 2), answers, reduction="none")
+        return (each * weights[some]).sum() / weights.sum()
 
     def generate(
         self, users: Tensor, history: Interactions, settings: list[Setting], k: int
     ) -> list[tuple[Tensor, Tensor]]:
         """Write lists for `users` [B], the same for every one of `settings`: items and scores, [B, N] each, best first.
 
-        An item is -1 where nothing was written that is a number, and -2 where no item has that number.
+        An item is -1 where nothing was written that is a number, and -2 where no item has that number. Where there are
+        several processes each writes for some of the users, and all have the lists.
         """
         options, model = self.options, self.model
         asked = self.ask(users, history)
         sizes = model.words.sizes(asked).sum(1)
         order = sizes.argsort(descending=True, stable=True)
-        longest, parts, start = sizes[order].tolist(), [], 0
-        while start < len(users):
+        mine = dealt(order)
+        longest, parts, start = sizes[mine].tolist(), [], 0
+        while start < len(mine):
             together = max(1, ROOM[users.device.type] // (options.beams * longest[start]))
-            words = asked[order[start : start + together]]
+            words = asked[mine[start : start + together]]
             start += together
             with torch.autocast(users.device.type, torch.bfloat16, enabled=options.generate_in == "mixed"):
                 parts.append(model.write(model.words.lines(words), options.beams, options.longest,
                                          options.constrained, self.bare))
         back = order.argsort()
-        items, scores = (torch.cat(one)[back][:, : options.kept] for one in zip(*parts, strict=True))
+        whole = (gathered(torch.cat(one), len(order)) for one in zip(*parts, strict=True))
+        items, scores = (one[back][:, : options.kept] for one in whole)
         return [(items, scores)] * len(settings)
 
 

@@ -17,4 +17,4 @@ def main(args: argparse.Namespace, config: Config) -> None:
     """Run it."""
     with executing(named_run(args), config) as execution:
         with locked(execution.entry):
-            execution.train()
+            execution.do("train")

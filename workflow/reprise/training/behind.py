@@ -10,6 +10,7 @@ from typing import Any
 from reprise.config import Config
 from reprise.errors import RepriseError
 from reprise.files import read_json
+from reprise.training.devices import processes_of
 from reprise.training.store import cell_fingerprint, finished
 
 
@@ -53,7 +54,9 @@ class Behind:
 
     def _entry(self, other: Mapping[str, Any]) -> Path:
         seed = self.seed + other.get("seed", 0)
-        cell = cell_fingerprint(other["code"], self.content, self.device, self.config.threads)
+        # A run starts from one that is trained as it is; what a re-ranker needs, scores, no method has that writes.
+        processes = processes_of(self.spec.get("method", {}).get("name"), self.config)
+        cell = cell_fingerprint(other["code"], self.content, self.device, self.config.threads, processes)
         entry = Path(self.config.resources, "store", f"{cell}-s{seed}")
         if not finished(entry):
             raise RepriseError(

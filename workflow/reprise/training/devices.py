@@ -11,7 +11,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from reprise.config import Config
 from reprise.errors import RepriseError
+from reprise.sourcecode import trainer_of
 
 logger = logging.getLogger("reprise")
 POLL = 2.0  # seconds between two looks for a free GPU
@@ -25,20 +27,30 @@ def visible_gpus() -> list[str]:
     return sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
 
 
+def processes_of(method: str | None, config: Config) -> int:
+    """In how many processes a run is trained: of methods that write as many as configured, else one.
+
+    `method` is its file in `reprise/methods`; None for a re-ranker.
+    """
+    return config.processes if method and trainer_of(method) == "texts" else 1
+
+
 @contextlib.contextmanager
-def leased(device: str, locks: Path) -> Iterator[str]:
-    """Give `"cpu"`, or `"cuda"` with one GPU for this process alone.
+def leased(device: str, locks: Path, count: int = 1) -> Iterator[str]:
+    """Give `"cpu"`, or `"cuda"` with one GPU, or `count` of them, for this process and its children alone.
 
     Parameters
     ----------
     device : {"auto", "cpu", "cuda"}
     locks : Path
         Folder of the lock files, shared by all processes of a workflow.
+    count : int
+        How many GPUs are needed.
 
     Raises
     ------
     RepriseError
-        `cuda` was asked for and there is no GPU.
+        `cuda` was asked for and there is no GPU, or there are fewer GPUs than are needed.
     """
     gpus = [] if device == "cpu" else visible_gpus()
     if not gpus:
@@ -46,10 +58,16 @@ def leased(device: str, locks: Path) -> Iterator[str]:
             raise RepriseError("device=cuda", expected="a GPU", found="none", fix="use device=cpu, or device=auto")
         yield "cpu"
         return
+    if count > len(gpus):
+        raise RepriseError(f"processes={count}", expected="a GPU for each", found=f"{len(gpus)}",
+                           fix=f"use processes={len(gpus)}, or device=cpu")
     locks.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as stack:
-        name = _first_free(gpus, locks, stack)
-        os.environ["CUDA_VISIBLE_DEVICES"] = name
+    with contextlib.ExitStack() as stack, open(locks / f"{platform.node()}-gpus.lock", "a") as several:
+        if count > 1:  # two that each hold a part of what both need would wait for ever
+            fcntl.flock(several, fcntl.LOCK_EX)
+        names = [_first_free(gpus, locks, stack) for _ in range(count)]
+        fcntl.flock(several, fcntl.LOCK_UN)
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names)
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # needed for the same bits twice
         yield "cuda"
 

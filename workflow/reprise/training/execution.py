@@ -6,12 +6,13 @@ import contextlib
 import ctypes
 import datetime
 import logging
+import math
 import platform
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from reprise.config import Config
 from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
 from reprise.files import read_json, write_json
-from reprise.papers import Run, preset_name, spec_code
+from reprise.papers import Run, load_paper, preset_name, spec_code
 from reprise.training.behind import Behind, placed
-from reprise.training.devices import leased
+from reprise.training.devices import leased, processes_of
 from reprise.training.options import Profile
 from reprise.training.store import cell_fingerprint, finished, link, locked
 from reprise.tuning import spec_of
@@ -33,20 +34,26 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names of malloc.h
 class Execution:
     """One run on one device. Its methods may be called one by one; each does only what the store does not hold yet.
 
-    It reads the prepared data of the run's data set, unless it is given others.
+    It reads the prepared data of the run's data set, unless it is given others. Where several processes share the run,
+    each has one of these, and all but the first work `beside` the store, in a folder of their own.
     """
 
-    def __init__(self, run: Run, config: Config, device: str, data: Prepared | None = None):
+    def __init__(
+        self, run: Run, config: Config, device: str, data: Prepared | None = None, beside: Path | None = None
+    ):
         self.run, self.config, self.device = run, config, device
         self.folder = Path(config.results, run.folder)
         self.spec = spec_of(run, config)
         self.recipe = placed(self.spec, config)
         self.code = spec_code(self.spec)
         self.data = data or prepared_data(run.paper, run.dataset, config)
-        self.cell = cell_fingerprint(self.code, self.data.content, device, config.threads)
+        self.processes = processes_of(self.spec.get("method", {}).get("name"), config)
+        self.cell = cell_fingerprint(self.code, self.data.content, device, config.threads, self.processes)
         self.fingerprint = f"{self.cell}-s{run.seed}"
-        self.entry = Path(config.resources, "store", self.fingerprint)
+        self.entry = beside or Path(config.resources, "store", self.fingerprint)
+        self.checkpoints = {"checkpoint_every": math.inf} if beside else {}
         self.label = f"{run.method} {run.dataset} {preset_name(run.reading, run.variant)} seed{run.seed}"
+        self.ranked_s = 0.0  # what `recommend` took
         self.behind = Behind(self.spec, run.seed, self.data.content, device, config, self.label)
 
     def torch(self) -> Any:
@@ -67,7 +74,8 @@ class Execution:
         from reprise.training.run import train
 
         logger.info("%s: training (%s)", self.label, self.fingerprint)
-        train(self.entry, self.data, self.recipe, self.run.seed, self.device, self.label, origin=self.behind.origin())
+        train(self.entry, self.data, self.recipe, self.run.seed, self.device, self.label, origin=self.behind.origin(),
+              **self.checkpoints)
 
     def _selected(self) -> dict[str, Any]:
         path = self.entry / "selected.json"
@@ -106,12 +114,14 @@ class Execution:
         self.torch()
         from reprise.evaluation.lists import recommend
 
+        started = time.perf_counter()
         for folder, split in self._lists():
             if (folder / "topk.parquet").exists():
                 continue
             ranking = self.ranking(split)
             setting, k = self._selected()["setting"], max(self.spec["training"]["ks"])
             recommend(folder, self.trained(folder, split), ranking, setting, k)
+        self.ranked_s = time.perf_counter() - started
 
     def evaluate(self) -> None:
         """Compute every list's metrics, per user first."""
@@ -135,12 +145,15 @@ class Execution:
         cuda = self.device == "cuda"
         peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         name = torch.cuda.get_device_name() if cuda else f"cpu {torch.backends.cpu.get_cpu_capability()}"
+        if self.processes > 1:  # a device of another kind, to whoever compares numbers
+            name = f"{self.processes} x {name}"
         write_json(
             self.entry / "cost.json",
             {
                 "wall_s": round(training_s + selected.pop("rank_s") + finishing_s, 3),
                 "device": name,
                 "threads": self.config.threads,
+                "processes": self.processes,
                 "peak_bytes": peak,
                 "epochs": selected["epoch"],
                 "steps": steps,
@@ -158,6 +171,7 @@ class Execution:
                 "content": self.data.content,
                 "device": name,
                 "threads": self.config.threads,
+                "processes": self.processes,
                 "selected": selected,
                 "versions": {"python": platform.python_version(), **{
                     name: sys.modules[name].__version__ for name in ("torch", "transformers") if name in sys.modules}},
@@ -175,13 +189,26 @@ class Execution:
         stored["data"] = {"content": stored.pop("content"), "status": self.data.status}
         write_json(self.folder / "run.json", {**vars(self.run), **stored})
 
-    def complete(self, ranked_s: float = 0.0) -> None:
-        """From lists, which took `ranked_s` seconds, to a finished run, shown in the results."""
+    def complete(self) -> None:
+        """From lists to a finished run, shown in the results."""
         started = time.perf_counter()
         self.evaluate()
-        self.finish(ranked_s + time.perf_counter() - started)
+        self.finish(self.ranked_s + time.perf_counter() - started)
         self.show()
         logger.info("%s: done, %s/%s/metrics.csv", self.label, self.folder, self._selected()["list"])
+
+    def do(self, *stages: str, then: Sequence[str] = ()) -> None:
+        """Do `stages` (`train`, `recommend`) in as many processes as share the run, and `then` the rest in the first.
+
+        Whoever asks holds the entry of the store.
+        """
+        if self.processes > 1:
+            from reprise.training.launch import launch
+
+            launch(self, stages, then)
+        else:
+            for stage in (*stages, *then):
+                getattr(self, stage)()
 
     def all(self) -> None:
         """Train, recommend, evaluate and show, unless the store holds the run already."""
@@ -190,17 +217,17 @@ class Execution:
                 logger.info("%s: found in the store (%s)", self.label, self.fingerprint)
                 self.show()
                 return
-            self.train()
-            started = time.perf_counter()
-            self.recommend()
-            self.complete(time.perf_counter() - started)
+            self.do("train", "recommend", then=["complete"])
 
 
 @contextlib.contextmanager
 def executing(run: Run, config: Config) -> Iterator[Execution]:
-    """Lease a device and open a run; a failure leaves `failure.json` beside its results, success removes it."""
+    """Lease a device, or one for each process, and open a run; a failure leaves `failure.json` beside its results,
+    success removes it."""
+    row = load_paper(run.paper).methods[run.method]
+    processes = processes_of(None if row.rerank else row.method, config)
     with noting_failure(Path(config.results, run.folder)) as noted:
-        with leased(config.device, Path(config.resources, "locks")) as device:
+        with leased(config.device, Path(config.resources, "locks"), processes) as device:
             execution = Execution(run, config, device)
             noted["code"] = execution.code
             yield execution

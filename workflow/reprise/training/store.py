@@ -17,7 +17,7 @@ logger = logging.getLogger("reprise")
 LINKED = {".safetensors", ".parquet"}  # large and never written again; the rest is copied
 
 
-def cell_fingerprint(code: str, content: str, device: str, threads: int) -> str:
+def cell_fingerprint(code: str, content: str, device: str, threads: int, processes: int = 1) -> str:
     """What a run is but for its seed.
 
     Parameters
@@ -30,8 +30,11 @@ def cell_fingerprint(code: str, content: str, device: str, threads: int) -> str:
         Kind of device; sums differ between kinds.
     threads : int
         CPU threads; sums differ between one and two.
+    processes : int
+        Processes that share the run; so do theirs.
     """
-    return digest({"code": code, "content": content, "device": device, "threads": threads})
+    what = {"code": code, "content": content, "device": device, "threads": threads}
+    return digest(what | ({"processes": processes} if processes > 1 else {}))
 
 
 @contextlib.contextmanager

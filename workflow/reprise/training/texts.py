@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from reprise import processes
 from reprise.data.interactions import Interactions
 from reprise.errors import RepriseError
-from reprise.methods.writing import Writer
+from reprise.methods.writing import Texts, Writer
 from reprise.training.build import derived_seed
 from reprise.training.checkpoint import over, under
 from reprise.training.loop import Loop, optimiser_state, restore_optimiser
@@ -29,12 +31,27 @@ class Epoch:
     pieces: list[int]
 
 
+class Loss(nn.Module):
+    """A method's loss as a module, whose gradients several processes can share."""
+
+    def __init__(self, method: Writer):
+        super().__init__()
+        self.method = method
+
+    def forward(self, batch: Texts, some: slice) -> Tensor:
+        """What `some` of the texts add to the loss of a batch."""
+        return self.method.loss(batch, some)
+
+
 class Trainer(Loop):
     """A step is `accumulate` batches of `batch` texts; an epoch sees every sample of the method once.
 
     The learning rate rises from 0 in the first `warm_up` of the schedule's steps and falls to 0 at its end, both
-    evenly. Nothing random is carried from step to step: an epoch's samples and their order follow from its number, and
-    before every step the global generators, from which dropout and the method draw, are seeded by the step's number.
+    evenly. Nothing random is carried from batch to batch: an epoch's samples and their order follow from its number,
+    and before every batch the global generators, from which dropout and the method draw, are seeded by its number.
+
+    Several processes deal the batches of a step, cut into parts where they could not have the same number each. The
+    step is that of one process, up to the rounding of sums, and to dropout in the parts of a batch that was cut.
     """
 
     mixed = True
@@ -55,6 +72,7 @@ class Trainer(Loop):
             method.parameters(), lr=options.learning_rate, eps=self.schedule.epsilon,
             weight_decay=self.schedule.weight_decay, fused=True,
         )
+        self.loss = processes.shared(Loss(method))
         self.epoch: Epoch | None = None
         self.pieces = 0  # read since it was made
 
@@ -62,25 +80,45 @@ class Trainer(Loop):
         number, place = divmod(self.steps, self.steps_per_epoch)
         if place == 0 or self.epoch is None:
             self.epoch = self._order(number)
-        torch.manual_seed(derived_seed(self.seed, f"{self.phase}/step/{self.steps}"))
         self.method.train()
         self.optimiser.zero_grad(set_to_none=True)
         first = place * self.schedule.accumulate
         several = range(first, min(first + self.schedule.accumulate, self.batches))
+        mine, weight = self._dealt(several)
+        count = processes.place()[1]
         total = torch.zeros((), device=self.device)
-        for batch in several:
+        for turn, (batch, some) in enumerate(mine, 1):
             columns = self.epoch.columns[:, self.epoch.bounds[batch] : self.epoch.bounds[batch + 1]]
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "mixed"):
-                loss = self.method.loss(self.method.texts(columns)) / len(several)
-            loss.backward()
+            number = self.steps * self.schedule.accumulate + batch - first
+            torch.manual_seed(derived_seed(self.seed, f"{self.phase}/step/{number}"))
+            texts = self.method.texts(columns)
+            if some.start:  # each part of a batch has dropout of its own
+                torch.manual_seed(derived_seed(self.seed, f"{self.phase}/step/{number}/{some.start}"))
+            with processes.accumulating(self.loss, turn < len(mine)):
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "mixed"):
+                    loss = self.loss(texts, some) * weight / len(several)
+                (loss * count).backward()  # what is exchanged is a mean, and a step's gradient is a sum
             total += loss.detach()
-            self.pieces += self.epoch.pieces[batch]
+        self.pieces += sum(self.epoch.pieces[batch] for batch in several)
         if self.schedule.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.method.parameters(), self.schedule.clip)
         self.optimiser.param_groups[0]["lr"] = self.options.learning_rate * self.share(self.steps)
         self.optimiser.step()
         self.method.eval()
-        return total
+        return processes.summed(total)
+
+    def _dealt(self, several: range) -> tuple[list[tuple[int, slice]], float]:
+        """This process's share of a step's batches: which, and of each which texts; and what they weigh.
+
+        That is 1, or 0 for a process for which nothing was left: it has to take part in the exchange all the same.
+        """
+        number, count = processes.place()
+        parts = count // math.gcd(count, self.schedule.accumulate)
+        bounds = self.epoch.bounds
+        work = [(batch, slice(part, None, parts)) for batch in several
+                for part in range(min(parts, bounds[batch + 1] - bounds[batch]))]
+        mine = work[number::count]
+        return mine or work[:1], float(bool(mine))
 
     def share(self, step: int) -> float:
         """Which share of the learning rate a step takes: transformers' `get_linear_schedule_with_warmup`."""

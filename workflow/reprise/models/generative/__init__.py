@@ -1,6 +1,6 @@
 """What models share that write a recommendation: they read a text about a user and write the item's number in pieces.
 
-Dropout draws from the global generator; the trainer seeds it anew before every step from the run's one seed.
+Dropout draws from the global generator; the trainer seeds it anew before every batch from the run's one seed.
 """
 
 from __future__ import annotations
