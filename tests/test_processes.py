@@ -6,6 +6,7 @@ Each test of a run starts torchrun, whose processes talk by gloo; ports and meet
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import failing_worker
@@ -162,6 +163,20 @@ def test_a_process_that_is_killed_is_named_rather_than_those_that_lost_it(config
     monkeypatch.setattr(launch, "_torchrun", killed)
     with pytest.raises(RepriseError, match="process 1 ended by signal 9\n.*last checkpoint"):
         run(config, processes=2, resources=str(tmp_path))
+
+
+def test_a_process_does_not_outlive_the_one_that_holds_the_entry(environment):
+    """Which starts one, hears that it is ready, and is killed."""
+    child = ("import time; from reprise.training import launch; launch.end_with_parent(); "
+             "print(1, flush=True); time.sleep(60)")
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    with subprocess.Popen([sys.executable, "-c", parent], env=environment, stdout=subprocess.PIPE) as started:
+        assert started.stdout.readline() == b"1\n"
+        started.kill()
+        started.wait()
+        before = time.monotonic()
+        assert started.stdout.read() == b"", "the pipe closes when the child has gone"
+        assert time.monotonic() - before < 30
 
 
 # Who has several

@@ -7,6 +7,7 @@ others does: the first works in the entry and goes on to a finished run, the res
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import logging
 import os
@@ -18,7 +19,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reprise import processes
 from reprise.__main__ import start_logging
 from reprise.config import make_config
 from reprise.errors import RepriseError
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("reprise")
 WORKER = "reprise.training.launch"  # the module that each process runs
+PR_SET_PDEATHSIG = 1  # a name of prctl.h
 JOB, FAILURE = "job.json", "failure.json"
 
 
@@ -93,8 +94,16 @@ def _handlers_kept() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def end_with_parent() -> None:
+    """Have Linux kill this process when the one that started it is gone: with it went the lock of the store's entry."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def work(folder: Path) -> None:
     """Do one process's share of the job that `launch` left in `folder`."""
+    end_with_parent()
+    from reprise import processes
     from reprise.training.execution import Execution
 
     job, number = read_json(folder / JOB), int(os.environ["RANK"])
