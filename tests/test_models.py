@@ -308,8 +308,8 @@ def small_world(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def small_sequences():
-    """The world of sequences, the last item of each held out."""
-    world = small_sequence_files.make()
+    """The world of sequences with fewer items, so that few steps teach something; the last item of each held out."""
+    world = small_sequence_files.make(items=200, first=40, run=4)
     train = np.array([(user, item) for user, items in enumerate(world.histories) for item in items[:-1]])
     test = np.array([(user, items[-1]) for user, items in enumerate(world.histories)])
     shape = len(world.histories), len(world.successor)

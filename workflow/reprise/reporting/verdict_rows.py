@@ -138,8 +138,8 @@ def remake(paper: str, exhibit: str, config: Config, dataset: str, reading: str,
     """The command that makes one cell again."""
     chosen = {"datasets": dataset}
     if method:
-        # Device and threads are part of what a run is; named only where they are not what everybody gets.
-        machine = {key: getattr(config, key) for key in ("device", "threads")}
+        # The machine is part of what a run is; named only where it is not what everybody gets.
+        machine = {key: getattr(config, key) for key in ("device", "threads", "processes")}
         named = {key: str(value) for key, value in machine.items() if value != Config.model_fields[key].default}
         name, _ = load_paper(paper).row(method)
         chosen |= {"methods": name, "readings": reading, **named, "seeds": _seeds(config.seeds)}
