@@ -19,7 +19,7 @@ from reprise.files import replacing
 from reprise.papers import TUNED, Exhibit, Paper
 from reprise.reporting.printed import claims_of, printed_numbers
 from reprise.reporting.results import Results, cells, under_labels
-from reprise.reporting.sweeps import points
+from reprise.reporting.sweeps import is_swept, points
 from reprise.reporting.wording import searched_text, seeds_text, shortcuts_text
 from reprise.selection import datasets_of
 
@@ -107,7 +107,7 @@ def canvas(name: str, results: Results, frame: pd.DataFrame) -> Canvas:
         paper,
         exhibit,
         cells(frame[frame["group"] == ""]),
-        points(cells(frame)),
+        points(cells(frame[is_swept(frame)])),
         groups,
         printed_numbers(paper),
         claims_of(paper, exhibit),

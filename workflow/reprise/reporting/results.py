@@ -69,7 +69,8 @@ class Results:
     def under(self, name: str) -> Results:
         """The same as an exhibit shows them: with published settings where its rows are relative to them."""
         exhibit = self.paper.exhibits.get(name)
-        return replace(self, config=shown_under(self.paper, exhibit, self.config)) if exhibit else self
+        config = shown_under(self.paper, exhibit, self.config) if exhibit else self.config
+        return self if config == self.config else replace(self, config=config)
 
     def row(self, label: str, dataset: str, reading: str) -> tuple[str, str]:
         """The method and variant of the runs behind a row."""
@@ -92,20 +93,24 @@ class Results:
                 return self._left_out(key)
         if not method:
             return not_prepared(self.paper, dataset, self.config) or "not prepared"
-        behind = self._behind(self.absent, dataset, reading, label)
+        behind = self._absent_by_row.get((dataset, reading, *self.row(label, dataset, reading)))
         return self.absent[behind[0]] if behind else "no run at hand"
 
-    def _behind(self, runs: Iterable[Run], dataset: str, reading: str, label: str) -> list[Run]:
-        """Those of `runs` that stand behind the row `label`."""
-        wanted = (dataset, reading, *self.row(label, dataset, reading))
-        return [run for run in runs if (run.dataset, run.reading, run.method, run.variant) == wanted]
+    @functools.cached_property
+    def _runs_by_row(self) -> dict[tuple, list[Run]]:
+        return _by_row(self.runs)
+
+    @functools.cached_property
+    def _absent_by_row(self) -> dict[tuple, list[Run]]:
+        return _by_row(self.absent)
 
     def _left_out(self, key: str) -> str:
         return f"left out by {key}={','.join(getattr(self.config, key))}"
 
     def seeds(self, dataset: str, reading: str, label: str) -> list[Run]:
         """The finished runs of one row, in order of their seeds."""
-        return sorted(self._behind(self.runs, dataset, reading, label), key=lambda run: run.seed)
+        found = self._runs_by_row.get((dataset, reading, *self.row(label, dataset, reading)), ())
+        return sorted(found, key=lambda run: run.seed)
 
     def users(
         self, dataset: str, reading: str, label: str, metric: str, k: int, group: str = ""
@@ -134,6 +139,14 @@ class Results:
 
     def _list(self, run: Run) -> Path:
         return Path(self.config.results, run.folder, self.runs[run]["selected"]["list"])
+
+
+def _by_row(runs: Iterable[Run]) -> dict[tuple, list[Run]]:
+    """Runs by data set, reading, method and variant."""
+    rows: dict[tuple, list[Run]] = {}
+    for run in runs:
+        rows.setdefault((run.dataset, run.reading, run.method, run.variant), []).append(run)
+    return rows
 
 
 def load_results(paper: Paper, config: Config) -> Results:

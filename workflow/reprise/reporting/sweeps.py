@@ -8,8 +8,13 @@ SWEPT = ("setting", "point", "curve", "split")
 GROUP = r"^(?P<setting>[^=]+)=(?P<point>[^;]+);(?P<curve>[^;]+);(?P<split>.+)$"
 
 
+def is_swept(frame: pd.DataFrame) -> pd.Series:
+    """Which rows of `frame` are points of a sweep."""
+    return frame["group"].str.contains(";", regex=False)
+
+
 def points(frame: pd.DataFrame) -> pd.DataFrame:
     """The sweep rows of `frame`, with columns `SWEPT`, in order of the setting."""
-    swept = frame[frame["group"].str.contains(";")]
+    swept = frame[is_swept(frame)]
     parts = swept["group"].astype(str).str.extract(GROUP)
     return swept.assign(**parts.astype({"point": float})).sort_values("point", kind="stable")
