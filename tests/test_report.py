@@ -11,7 +11,9 @@ import pytest
 from reprise.__main__ import main
 from reprise.files import write_json
 from reprise.papers import load_paper
+from reprise.reporting import record
 from reprise.reporting.wording import SYMBOLS
+from reprise.stages import record as record_stage
 
 PAPER = load_paper(fake_runs.PAPER)
 
@@ -54,6 +56,16 @@ def run(config, *stage: str, **settings: str) -> int:
     known = {**folders, "papers": "macr", "datasets": "adressa", "seeds": "3"}
     known |= settings
     return main([*stage, "--config", *(f"{key}={value}" for key, value in known.items())])
+
+
+@pytest.fixture(scope="module")
+def recorded(tree, tmp_path_factory):
+    """The record of the tree's runs; its pages, which no stage reads, are made in test_record.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = fake_runs.on_record(patch, tmp_path_factory.mktemp("recorded"))
+        patch.setattr(record_stage, "write_pages", lambda: None)
+        assert run(tree, "record", "macr") == 0
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +115,14 @@ def test_a_page_of_nothing_says_why(tmp_path, monkeypatch):
     assert "network: not to be had" in text
 
 
-def test_a_clone_that_holds_only_the_record_shows_it(tree, tmp_path, monkeypatch):
-    fake_runs.on_record(monkeypatch, tmp_path)
-    assert run(tree, "record", "macr") == 0
-    clone = fake_runs.make_config({"results": str(tmp_path / "clone"), "resources": str(tmp_path / "clone")})
+@pytest.fixture
+def clone(recorded, tmp_path, monkeypatch):
+    """A clone that holds the record and nothing else."""
+    monkeypatch.setattr(record, "RECORD", recorded)
+    return fake_runs.make_config({"results": str(tmp_path / "clone"), "resources": str(tmp_path / "clone")})
+
+
+def test_a_clone_that_holds_only_the_record_shows_it(clone):
     assert run(clone, "report") == 0
     text = Path(clone.results, "scorecard.html").read_text(encoding="utf-8")
     assert "0.1400 ± 0.0020" in text and "13,485</td><td" in text
@@ -115,10 +131,7 @@ def test_a_clone_that_holds_only_the_record_shows_it(tree, tmp_path, monkeypatch
     assert not (Path(clone.results) / "macr").exists()
 
 
-def test_other_stages_never_read_the_record(tree, tmp_path, monkeypatch):
-    fake_runs.on_record(monkeypatch, tmp_path)
-    assert run(tree, "record", "macr") == 0
-    clone = fake_runs.make_config({"results": str(tmp_path / "clone"), "resources": str(tmp_path / "clone")})
+def test_other_stages_never_read_the_record(clone):
     for stage in (
         ["collect", "macr"],
         ["tabulate", "macr", "table2"],

@@ -20,6 +20,7 @@ def write_pages() -> None:
     shown = [key for paper in papers for key in _shown(paper)]
     # A folder without results: what is of record is all there is.
     config: Config = make_config({"datasets": ",".join(dict.fromkeys(shown)), "results": str(record.RECORD)})
+    sections = []
     for paper in papers:
         results = load_results(paper, config)
         frame, pairs = record.with_record(results), significance_of(paper, config)
@@ -27,7 +28,7 @@ def write_pages() -> None:
             write_table(name, results, frame, pairs, Path(record.RECORD, "tables", f"{paper.name}_{name}"))
         for name in paper.figures:
             write_figure(name, results, frame, Path(record.RECORD, "figures", f"{paper.name}_{name}"))
-    sections = [section(paper, config) for paper in papers]
+        sections.append(section(results, frame, pairs))
     write_text(record.RECORD / "scorecard.html", pages.html(sections, study(config)))
 
 

@@ -16,10 +16,9 @@ from reprise.files import read_json
 from reprise.papers import MAIN, TUNED, Paper
 from reprise.reporting import record, wording
 from reprise.reporting.claim_rows import COLUMNS as CLAIM_COLUMNS
-from reprise.reporting.pairs import significance_of
 from reprise.reporting.plots import METADATA, STYLE, caption, draw
 from reprise.reporting.printed import printed_claims
-from reprise.reporting.results import COSTS, STATISTICS, Results, cells, load_results, read_tidy
+from reprise.reporting.results import COSTS, STATISTICS, Results, cells, read_tidy
 from reprise.reporting.tables import Sheet, lay_out, table_frame
 from reprise.reporting.verdict_rows import judged, orders
 
@@ -54,13 +53,13 @@ class Section:
     runs: list[dict]
 
 
-def section(paper: Paper, config: Config) -> Section:
-    """Gather one paper: local runs first, the record for what has none, `not run` and why for the rest."""
-    results = load_results(paper, config)
-    frame = record.with_record(results)
-    folder = Path(config.results, paper.name)
-    significance = significance_of(paper, config)
-    numbers, claims = judged(results, frame), _claims(paper, folder, config)
+def section(results: Results, frame: pd.DataFrame, significance: pd.DataFrame) -> Section:
+    """All of one paper: local runs first, the record for what has none, `not run` and why for the rest.
+
+    `frame` are the results with the record's rows (`with_record`), `significance` their comparisons.
+    """
+    paper, config = results.paper, results.config
+    numbers, claims = judged(results, frame), _claims(paper, Path(config.results, paper.name), config)
     runs = _runs(paper, frame, config)
     return Section(
         paper,

@@ -13,6 +13,9 @@ from pathlib import Path
 from reprise.config import Config
 from reprise.files import write_text
 from reprise.reporting import pages
+from reprise.reporting.pairs import significance_of
+from reprise.reporting.record import with_record
+from reprise.reporting.results import load_results
 from reprise.reporting.scorecard import section, study
 from reprise.selection import papers
 
@@ -26,7 +29,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace, config: Config) -> None:
     """Write it."""
-    sections = [section(paper, config) for paper in papers(config)]
+    every = [load_results(paper, config) for paper in papers(config)]
+    sections = [section(results, with_record(results), significance_of(results.paper, config)) for results in every]
     place = Path(config.results, "scorecard.html")
     write_text(place, pages.html(sections, study(config)))
     write_text(place.with_suffix(".md"), pages.markdown(sections, study(config)))
