@@ -32,7 +32,8 @@ SAMPLES = Path(__file__).resolve().parents[2] / "shared/data/samples"
 THREE = "sequential+rating+direct"
 MODEL = {"name": "p5", "size": "tiny", "weights": "random", "ids": "shuffled", "max_tokens": 512}
 METHOD = {"name": "prompted", "families": THREE, "prompt": "2-13", "whole_words_at_test": False, "candidates": 5,
-          "beams": 4, "kept": 4, "longest": 6, "constrained": True, "duplicates": "first", "ranks": "kept"}
+          "beams": 4, "kept": 4, "longest": 6, "constrained": True, "early_stopping": False, "duplicates": "first",
+          "ranks": "kept"}
 RECIPE = {"split": "leave_one_out", "order": "time"}
 
 

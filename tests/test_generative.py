@@ -15,7 +15,7 @@ from reprise.data.features import Lists
 from reprise.data.interactions import Interactions
 from reprise.errors import RepriseError
 from reprise.models import genrec, p5
-from reprise.models.generative import beams, nets
+from reprise.models.generative import beams, nets, weights
 from reprise.models.generative.numbers import Numbers
 from reprise.models.generative.pieces import MadePieces, ReadPieces
 from reprise.models.generative.prompts import load_prompts
@@ -286,9 +286,9 @@ def test_wide_beams_find_the_best_texts_of_all(constrained):
             assert (found.tokens[user, place, len(text) :] == pad).all()
 
 
-@pytest.mark.parametrize("width", [1, 4, 20])
+@pytest.mark.parametrize("width, early", [(1, False), (4, False), (4, True), (20, False), (20, True)])
 @pytest.mark.parametrize("make", [bart, t5])
-def test_the_search_equals_that_of_transformers(data, make, width):
+def test_the_search_equals_that_of_transformers(data, make, width, early):
     import transformers
     from transformers.modeling_outputs import BaseModelOutput
 
@@ -310,11 +310,11 @@ def test_the_search_equals_that_of_transformers(data, make, width):
         states = model.encode(lines)
         written = other.generate(
             encoder_outputs=BaseModelOutput(states), attention_mask=lines.real.long(), num_beams=width,
-            num_return_sequences=width, max_new_tokens=7, do_sample=False, early_stopping=False, length_penalty=1.0,
+            num_return_sequences=width, max_new_tokens=7, do_sample=False, early_stopping=early, length_penalty=1.0,
             decoder_start_token_id=model.special.start, eos_token_id=model.special.eos,
             pad_token_id=model.special.pad, bos_token_id=model.special.bos, forced_eos_token_id=None,
             return_dict_in_generate=True, output_scores=True)
-        items, scores = model.write(lines, width, 7, False)
+        items, scores = model.write(lines, width, 7, False, early_stopping=early)
     wanted = written.sequences[:, 1:].view(data.n_users, width, -1)
     if width > 1:
         torch.testing.assert_close(scores, written.sequences_scores.view(data.n_users, width), rtol=1e-4, atol=1e-4)
@@ -489,16 +489,28 @@ def test_files_that_are_no_weights_are_named(data, tmp_path):
     said("model.safetensors")
     path.write_bytes(whole)
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"d_model": 32}))
+    (folder / "config.json").write_text(json.dumps(config | {"encoder_ffn_dim": 32}))
     said("the tensors that config.json promises")
-    (folder / "config.json").write_text(json.dumps(config | {"encoder_layers": 3}))
+    (folder / "config.json").write_text(json.dumps(config | {"decoder_layers": 3}))
     said("absent")
+    (folder / "config.json").write_text(json.dumps(config | {"d_model": 768, "encoder_layers": 6}))
+    said("(?s)model.size.*expected: tiny")
     (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 2000}))
     said("released with the weights")
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "t5"}))
     said("model_type: bart")
     (folder / "config.json").write_text("{")
     said("JSON")
+
+
+def test_weights_whose_first_byte_is_a_pickles_are_read(tmp_path):
+    """It is the length of their header: in one file of 32 so."""
+    path = tmp_path / "model.safetensors"
+    for letters in range(300):
+        save_file({"one": torch.ones(2)}, path, {"said": "a" * letters})
+        if path.read_bytes()[0] == 0x80:
+            break
+    assert path.read_bytes()[0] == 0x80 and weights._read(path)["one"].tolist() == [1, 1]
 
 
 class Running:

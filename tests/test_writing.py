@@ -25,7 +25,8 @@ from reprise.training.options import Training
 from reprise.training.run import ranking_of
 
 USERS, ITEMS = 20, 30
-LISTS = {"beams": 6, "kept": 5, "longest": 6, "constrained": True, "duplicates": "first", "ranks": "kept"}
+LISTS = {"beams": 6, "kept": 5, "longest": 6, "constrained": True, "early_stopping": False, "duplicates": "first",
+         "ranks": "kept"}
 BART = {"name": "genrec", "size": "tiny", "weights": "random", "ids": "shuffled", "max_tokens": 1024,
         "id_tables": "shared", "scale": "root"}
 T5 = {"name": "p5", "size": "tiny", "weights": "random", "ids": "shuffled", "max_tokens": 512}
@@ -200,6 +201,21 @@ def test_p5_keeps_what_fits_beside_its_prompt(data):
     assert whole.model.words.lines(whole.ask(torch.arange(USERS), data)).lengths.max() > 40
 
 
+def test_a_list_of_candidates_longer_than_the_model_is_cut_at_its_end(data):
+    long, short = (made(data, "prompted", candidates=25, model={"max_tokens": room}) for room in (512, 40))
+    samples = torch.from_numpy(long.samples(np.random.default_rng(0)))
+    torch.manual_seed(0)
+    questions = long.texts(samples).questions
+    torch.manual_seed(0)
+    found = short.texts(samples).questions
+    fits = questions.lengths <= 40
+    assert 0 < fits.sum() < len(fits) and found.tokens.shape[1] == 40
+    assert torch.equal(found.lengths, questions.lengths.clamp(max=40))
+    assert torch.equal(found.tokens[fits], questions.tokens[fits, :40])
+    for row, size in zip(found.tokens.tolist(), found.lengths.tolist(), strict=True):
+        assert row[size - 1] == short.model.special.eos and short.model.special.eos not in row[: size - 1]
+
+
 # Loss
 
 
@@ -209,12 +225,15 @@ def test_the_loss_is_cross_entropy_over_what_counts(data, name, pads):
     samples = torch.from_numpy(method.samples(np.random.default_rng(0))[:, 3:9])
     torch.manual_seed(0)
     batch = method.texts(samples)
+    answers = batch.targets
+    if pads:  # as in GenRec's code there is one behind the longest answer, too
+        answers = torch.nn.functional.pad(answers, (0, 1), value=method.model.special.pad)
     with torch.no_grad():
         loss = method.loss(batch).item()
-        logits = method.model.logits(method.model.encode(batch.questions), batch.questions.real, batch.targets)
+        logits = method.model.logits(method.model.encode(batch.questions), batch.questions.real, answers, pads)
     chances = logits.double().log_softmax(2).numpy()
     texts = []
-    for row, targets in zip(chances, batch.targets.tolist(), strict=True):
+    for row, targets in zip(chances, answers.tolist(), strict=True):
         end = targets.index(method.model.special.eos) + 1
         texts.append([-row[place, target] for place, target in enumerate(targets) if pads or place < end])
     wanted = np.mean(sum(texts, [])) if name == "written" else np.mean([np.mean(one) for one in texts])
@@ -417,7 +436,7 @@ def following(model):
     """A `write` that takes, instead of what a model knows, the numbers after the largest in the question."""
     of_number = model.words.numbers.argsort()
 
-    def write(lines, width, longest, constrained, bare=False):
+    def write(lines, width, longest, constrained, bare=False, early_stopping=False):
         numbers = lines.items.amax(1)[:, None] + torch.arange(1, width - 2)
         items = of_number[numbers.clamp(max=ITEMS_OF_SMALL) - 1]
         tokens = model.targets(items.flatten()).view(*items.shape, -1)

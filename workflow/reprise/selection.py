@@ -41,12 +41,17 @@ def papers(config: Config) -> list[Paper]:
 
 
 def datasets_of(paper: Paper, exhibit: Exhibit | None, config: Config) -> list[str]:
-    """The data sets of an exhibit (or paper) that `config` selects; stand-ins only where they are selected by name."""
+    """The data sets of an exhibit (or paper) that `config` selects; stand-ins only where they are selected by name.
+
+    An exhibit takes any stand-in, or only those it names.
+    """
     return [
         key
         for key, dataset in paper.datasets.items()
         if (
-            config.datasets is not None and config.keeps("datasets", key) and (exhibit is None or exhibit.stand_ins)
+            config.datasets is not None
+            and config.keeps("datasets", key)
+            and (exhibit is None or exhibit.stand_ins or key in exhibit.datasets)
             if dataset.stand_in
             else config.keeps("datasets", key) and (exhibit is None or key in exhibit.datasets)
         )

@@ -46,7 +46,7 @@ class Method(PrefixWriter):
         last = FIRST_ITEM - 1 + ends - self.framed.starts(users, ends)  # column of the last item
         first = FIRST_ITEM - (self.options.pretrain_mask == "as_code")
         chance = torch.rand(2, len(users), device=users.device)
-        place = first + (chance[0] * (last - first + 1)).long().clamp(max=words.shape[1])
+        place = first + (chance[0] * (last - first + 1)).long()
         place = torch.minimum(place, last)
         if self.options.pretrain_mask == "as_code":
             place = torch.where(chance[1] < LAST, last, place)

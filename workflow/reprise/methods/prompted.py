@@ -25,7 +25,7 @@ from reprise.models.generative.prompts import (
     YES,
     Prompt,
 )
-from reprise.models.generative.words import Histories, joined
+from reprise.models.generative.words import Histories, cut, joined
 from reprise.models.p5 import Model
 from reprise.settings import Field, Settings
 
@@ -52,6 +52,7 @@ class Options(Settings):
     kept: int = Field(ge=1, description="of these, the best that make a list")
     longest: int = Field(50, ge=2, description="pieces that an answer has at most")
     constrained: bool = Field(description="only items can be written; or anything")
+    early_stopping: bool = Field(description="done with as many finished texts as beams, though a better one may come")
     duplicates: Literal["kept", "first", "last"] = Field(
         description="an item written twice takes both ranks, or the first or the last one"
     )
@@ -140,14 +141,18 @@ class Method(Writer):
         return self.histories.sizes(users, starts, ends).cpu().numpy() + listed + spoken[samples[3]]
 
     def texts(self, samples: Tensor) -> Texts:
-        """The questions, those of one prompt together, and their answers."""
+        """The questions, those of one prompt together, and their answers.
+
+        A list of candidates may leave no room for a history, and may itself be cut at its end, as in P5's code.
+        """
         words, answers = [], []
         for number in samples[3].unique().tolist():
             users, starts, ends, _ = samples[:, samples[3] == number]
             rows, answer = self._asked(self.model.prompts[self.names[number]], users, starts, ends)
             words.append(rows)
             answers.append(answer)
-        return Texts(self.model.words.lines(padded(words)), self.model.targets(torch.cat(answers)))
+        lines = cut(self.model.words.lines(padded(words)), self.model.max_tokens, self.model.special.eos)
+        return Texts(lines, self.model.targets(torch.cat(answers)))
 
     def _asked(self, prompt: Prompt, users: Tensor, starts: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
         """The questions of one prompt in words, and the words that answer them."""

@@ -67,13 +67,15 @@ class Writer(Wrapper):
     def loss(self, batch: Texts, some: slice = slice(None)) -> Tensor:
         """Cross-entropy of the pieces of the answers, a scalar; or what `some` of the texts add to that of all."""
         model, targets = self.model, batch.targets
+        if self.count_pads:  # a pad behind the longest answer, too
+            targets = nn.functional.pad(targets, (0, 1), value=model.special.pad)
         weights = (targets != model.special.pad).float()
         if self.count_pads:
             weights = torch.ones_like(weights)
         elif self.average == "texts":
             weights = weights / weights.sum(1, keepdim=True)
         questions, answers = Lines(*(part[some] for part in batch.questions)), targets[some]
-        logits = model.logits(model.encode(questions), questions.real, answers)
+        logits = model.logits(model.encode(questions), questions.real, answers, self.count_pads)
         each = nn.functional.cross_entropy(logits.float().transpose(1, 2), answers, reduction="none")
         return (each * weights[some]).sum() / weights.sum()
 
@@ -97,7 +99,7 @@ class Writer(Wrapper):
             start += together
             with torch.autocast(users.device.type, torch.bfloat16, enabled=options.generate_in == "mixed"):
                 parts.append(model.write(model.words.lines(words), options.beams, options.longest,
-                                         options.constrained, self.bare))
+                                         options.constrained, self.bare, options.early_stopping))
         back = order.argsort()
         whole = (gathered(torch.cat(one), len(order)) for one in zip(*parts, strict=True))
         items, scores = (one[back][:, : options.kept] for one in whole)

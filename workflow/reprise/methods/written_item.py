@@ -25,6 +25,7 @@ class Options(Settings):
     kept: int = Field(ge=1, description="of these, the best that make a list")
     longest: int = Field(50, ge=2, description="pieces that an answer has at most")
     constrained: bool = Field(description="only items can be written; or anything")
+    early_stopping: bool = Field(description="done with as many finished texts as beams, though a better one may come")
     duplicates: Literal["kept", "first", "last"] = Field(
         description="an item written twice takes both ranks, or the first or the last one"
     )

@@ -146,7 +146,9 @@ class Exhibit(Settings):
     groups: GroupKind | None = Field(
         None, description="its numbers are means over groups of these"
     )
-    stand_ins: bool = Field(True, description="shown on generated data too, where those are selected")
+    stand_ins: bool = Field(
+        True, description="shown on any stand-in, too, where one is selected; or on those of `datasets` alone"
+    )
     floor: tuple[str, ...] = Field((), description="rows that the paper lacks: what no method may fall below")
     gains: tuple[Gain, ...] = Field((), description="rows below the methods': relative gains, printed and ours")
     metrics: tuple[str, ...] = ()

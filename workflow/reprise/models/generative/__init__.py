@@ -86,15 +86,23 @@ class GenerativeModel(ScoringModel):
         end = self.words.row([self.words.special(self.special.eos)], len(words))
         return self.words.lines(torch.cat([words[:, None], end], 1)).tokens
 
-    def logits(self, states: Tensor, real: Tensor, targets: Tensor) -> Tensor:
-        """Logits [B, L, V] of each piece of `targets` [B, L] after those before it."""
+    def logits(self, states: Tensor, real: Tensor, targets: Tensor, count_pads: bool = False) -> Tensor:
+        """Logits [B, L, V] of each piece of `targets` [B, L] after those before it.
+
+        Padding says nothing to what comes after it, which matters where padding counts.
+        """
         inputs = torch.nn.functional.pad(targets[:, :-1], (1, 0), value=self.special.start)
-        rows = self.decoder(inputs_embeds=take(self.token, inputs), encoder_hidden_states=states,
+        seen = (inputs != self.special.pad).long() if count_pads else None
+        if seen is not None:
+            seen[:, 0] = 1  # T5 starts with a pad
+        rows = self.decoder(inputs_embeds=take(self.token, inputs), attention_mask=seen, encoder_hidden_states=states,
                             encoder_attention_mask=real.long(), use_cache=False).last_hidden_state
         return self._over_pieces(rows)
 
     def _over_pieces(self, rows: Tensor) -> Tensor:
-        return (rows * self.factor) @ self.token.T
+        """Logits, in full precision: rounded to bfloat16, pieces close to each other would tie."""
+        with torch.autocast(rows.device.type, enabled=False):
+            return (rows.float() * self.factor) @ self.token.T
 
     def trie(self) -> Trie:
         """What may be written where only items may: the word of each, and the end."""
@@ -109,7 +117,8 @@ class GenerativeModel(ScoringModel):
         self._trie = None
 
     def write(
-        self, lines: Lines, width: int, longest: int, constrained: bool, bare: bool = False
+        self, lines: Lines, width: int, longest: int, constrained: bool, bare: bool = False,
+        early_stopping: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """The `width` best answers to each of B texts: items [B, K] as `Numbers.read` names them, scores [B, K].
 
@@ -135,6 +144,6 @@ class GenerativeModel(ScoringModel):
 
         special = self.special
         found = beams.search(step, len(states), width, longest, special.start, special.eos, special.pad,
-                             self.token.device, self.trie() if constrained else None)
+                             self.token.device, self.trie() if constrained else None, early_stopping)
         items = torch.where(found.scores > -torch.inf, self.numbers.read(found.tokens), HOLE)
         return items, found.scores

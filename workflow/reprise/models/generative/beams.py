@@ -21,14 +21,15 @@ class Beams(NamedTuple):
 
 def search(
     step: Callable[[Tensor, Tensor | None], Tensor], batch: int, beams: int, longest: int, start: int, eos: int,
-    pad: int, device: torch.device, trie: Trie | None = None,
+    pad: int, device: torch.device, trie: Trie | None = None, early_stopping: bool = False,
 ) -> Beams:
     """The `beams` best texts of at most `longest` pieces, each for `batch` users.
 
     As transformers' `generate` has it with `num_beams` and its other settings as they are by default: each round keeps
     the best unfinished texts, and of the best `beams` continuations those that end. A finished text's score is its log
     probability over its length. A user is done when no unfinished text, as long as it is, scores above the worst
-    finished one. Where `longest` is reached, texts end as they are.
+    finished one; with `early_stopping` already when `beams` texts are finished. Where `longest` is reached, texts end
+    as they are.
 
     Parameters
     ----------
@@ -66,6 +67,8 @@ def search(
         best = best.clamp(max=place.shape[1] - 1)
         written, origin, pieces = texts[row, best], origin.gather(1, best), pieces.gather(1, best)
         going = going & (running[:, :1] / length > done_scores[:, -1:])
+        if early_stopping:
+            going = going & (done_scores[:, -1:] == -torch.inf)
         if length == longest or not bool(going.any()):
             break
         if trie is not None:

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from reprise.errors import RepriseError
+
 BART = {
     "tiny": {"d_model": 64, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4,
              "decoder_attention_heads": 4, "encoder_ffn_dim": 256, "decoder_ffn_dim": 256,
@@ -52,6 +54,7 @@ def bart(size: str, config: Mapping[str, Any] | None, vocabulary: int, pad: int,
     transformers = _transformers()
     from transformers.models.bart.modeling_bart import BartDecoder, BartEncoder
 
+    _agree(config, BART, size, ("d_model", "encoder_layers"))
     own = {"dropout": 0.1, "attention_dropout": 0.1, "activation_dropout": 0.1, **BART[size]}
     settings = transformers.BartConfig(**{**(config or own), "vocab_size": vocabulary, "pad_token_id": pad},
                                        attn_implementation="sdpa")
@@ -65,6 +68,7 @@ def t5(size: str, config: Mapping[str, Any] | None, vocabulary: int, pad: int, g
     transformers = _transformers()
     from transformers.models.t5.modeling_t5 import T5Stack
 
+    _agree(config, T5, size, ("d_model", "num_layers"))
     settings = transformers.T5Config(**{**(config or T5[size]), "vocab_size": vocabulary, "pad_token_id": pad},
                                      attn_implementation="sdpa")
     reading, writing = copy.deepcopy(settings), copy.deepcopy(settings)
@@ -73,6 +77,15 @@ def t5(size: str, config: Mapping[str, Any] | None, vocabulary: int, pad: int, g
     encoder, decoder = _fresh(generator, lambda: T5Stack(reading), lambda: T5Stack(writing))
     token = torch.empty(vocabulary, settings.d_model).normal_(0, settings.initializer_factor, generator=generator)
     return Net(token, encoder, decoder, settings.d_model**-0.5)
+
+
+def _agree(config: Mapping[str, Any] | None, sizes: Mapping[str, Any], size: str, keys: tuple[str, ...]) -> None:
+    """Refuse released weights of another size than the row says."""
+    found = {key: config.get(key) for key in keys} if config else {}
+    wanted = {key: sizes[size][key] for key in keys}
+    if config and found != wanted:
+        raise RepriseError("model.size", expected=f"{size}: {wanted}", found=f"weights with {found}", kind="weights",
+                           fix="name the size of the weights")
 
 
 def _transformers() -> Any:

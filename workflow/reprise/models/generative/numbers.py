@@ -35,7 +35,7 @@ class Numbers:
         for piece in tokens.unbind(-1):
             begins, power = self.begins[piece], self.power[piece]
             before = torch.where(begins, 0, value)
-            # Powers are clamped, so the product stays below 10^24 only if both are: values first.
+            # The product could pass 2^63, so it is only taken where it stays below MANY.
             longer = torch.where(before > MANY // power, MANY, before * power)
             value = torch.minimum(longer + self.value[piece], torch.full_like(value, MANY))
             some = (some & ~begins) | (power > 1)

@@ -89,21 +89,25 @@ class ReadPieces(Pieces):
 
         path = folder / "tokenizer.json"
         if not path.is_file():
-            raise RepriseError(str(path), expected="the tokenizer of the weights", found="no such file")
+            raise RepriseError(str(path), expected="the tokenizer of the weights", found="no such file",
+                               kind="weights")
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # its own errors are plain Exceptions
-            raise RepriseError(str(path), expected="a tokenizer", found=f"{error}") from None
+            raise RepriseError(str(path), expected="a tokenizer", found=f"{error}", kind="weights") from None
         known = self._tokenizer.get_vocab()
         self.rows = config["vocab_size"]
         if not max(known.values()) < self.rows <= len(known) + SPARE:
             raise RepriseError(str(path), expected=f"about {self.rows} pieces, as the weights have rows",
                                found=f"{len(known)}, the last with id {max(known.values())}",
+                               kind="weights",
                                fix="put the tokenizer there that was released with the weights")
         ids = {key: config.get(f"{key}_token_id") for key in ("pad", "eos", "bos")}
         self.special = Special(pad=ids["pad"], eos=ids["eos"], start=config["decoder_start_token_id"],
                                bos=ids["bos"] if "<s>" in known else None, mask=known.get("<mask>"))
-        taken = {ids["pad"], ids["eos"], ids["bos"], known.get("<mask>")}
+        # T5's <extra_id_7> is no 7.
+        taken = {number for number, piece in self._tokenizer.get_added_tokens_decoder().items() if piece.special}
+        taken |= {ids["pad"], ids["eos"], ids["bos"], known.get("<mask>")}
         self.texts = [""] * self.rows
         for text, number in known.items():
             self.texts[number] = "" if number in taken else text.translate(SPACES)

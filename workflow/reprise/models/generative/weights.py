@@ -14,7 +14,9 @@ from reprise.models.generative.nets import Net
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 RANDOM = "random"
-PICKLES = (b"\x80", b"PK\x03\x04")  # how a pickle begins, and the archive that PyTorch puts one into
+# How a pickle begins, and the archive that PyTorch puts one into. Looked for only in what cannot be read: safetensors
+# begin with the length of their header, whose first byte may be the same.
+PICKLES = (b"\x80", b"PK\x03\x04")
 TABLES = ("embed_tokens.weight", "lm_head.weight", "final_logits_bias")  # the table again, and zeros
 
 
@@ -52,16 +54,19 @@ def fill(net: Net, folder: Path) -> None:
         tensor.data.copy_(tensors[name])
 
 
+def _head(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(4)
+
+
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        with open(path, "rb") as file:
-            head = file.read(4)
-        if head.startswith(PICKLES):
-            raise RepriseError(str(path), expected="a safetensors file", found="a pickle, which could run anything",
-                               fix="take the weights in safetensors format", kind="weights")
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys() if not name.endswith(TABLES)}
     except (SafetensorError, OSError) as error:
+        if path.is_file() and _head(path).startswith(PICKLES):
+            raise RepriseError(str(path), expected="a safetensors file", found="a pickle, which could run anything",
+                               fix="take the weights in safetensors format", kind="weights") from None
         raise RepriseError(str(path), expected="a whole safetensors file", found=str(error),
                            fix="fetch the weights again", kind="weights") from None
 

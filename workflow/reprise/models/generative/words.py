@@ -39,6 +39,15 @@ class Lines(NamedTuple):
         return self.words > 0
 
 
+def cut(lines: Lines, room: int, end: int) -> Lines:
+    """The first `room` pieces of every text, the last of them `end` where there were more."""
+    if lines.tokens.shape[1] <= room:
+        return lines
+    tokens, lengths, *rest = (part[:, :room] if part.dim() == 2 else part for part in lines)
+    last = torch.arange(room, device=tokens.device) == room - 1
+    return Lines(torch.where((lengths > room)[:, None] & last, end, tokens), lengths.clamp(max=room), *rest)
+
+
 class Words:
     """All words that texts are made of, by id: first the items, then the users, then plain words, then special pieces.
 
