@@ -131,7 +131,7 @@ def measure(execution: Execution, epochs: int, repeats: int, steps: int | None =
     peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if trainer is not None:  # last, as the probes take memory of their own
         share = busy(trainer, execution.device, threads, min(WARM_UP, measured))
-        floor_s = floor(trainer, execution.device)
+        floor_s = floor(trainer, execution.device, job.options.precision, min(PROBE, measured))
     return {"epoch_s": epoch_s, "step_s": step_s, "samples_per_s": step_s and job.options.batch / step_s,
             "tokens_per_s": tokens_per_s, "users_per_s": len(job.ranking.users) / ranking_s,
             "floor_s": floor_s, "busy": share, "steps_per_epoch": trainer.steps_per_epoch if trainer else 0,
@@ -150,19 +150,21 @@ def median_seconds(work: Callable[[], None], repeats: int) -> float:
     return statistics.median(seconds)
 
 
-def floor(trainer: Any, device: str) -> float:
+def floor(trainer: Any, device: str, precision: str = "full", steps: int = 1) -> float:
     """Seconds below which no step of `trainer` can fall on this device.
 
-    Its matrix products take their operations over the rate of a large product; its dense optimiser reads every
-    parameter, gradient and moment and writes all but the gradient, 7 numbers a parameter for Adam's two moments and 5
-    for Adagrad's one, over the rate of a large copy. The larger of the two is a bound even where both overlap.
+    Its matrix products, a mean over `steps`, take their operations over the rate of a large one in their `precision`;
+    its dense optimiser reads every parameter, gradient and moment and writes all but the gradient, 7 numbers a
+    parameter for Adam's two moments and 5 for Adagrad's one, over the rate of a large copy. The larger of the two is a
+    bound even where both overlap.
     """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
-        trainer.train(1)
-    square, vector = torch.rand(2048, 2048, device=device), torch.rand(1 << 26, device=device)
+        trainer.train(steps)
+    square = torch.rand(2048, 2048, device=device, dtype=torch.bfloat16 if precision == "mixed" else torch.float32)
+    vector = torch.rand(1 << 26, device=device)
 
     def product() -> None:
         float((square @ square)[0, 0])
@@ -175,7 +177,7 @@ def floor(trainer: Any, device: str) -> float:
     moved = 2 * vector.numel() * vector.element_size() / median_seconds(copy, PROBE)
     numbers = 5 if isinstance(getattr(trainer, "optimiser", None), torch.optim.Adagrad) else 7
     traffic = numbers * sum(p.numel() * p.element_size() for p in trainer.method.parameters() if p.requires_grad)
-    return max(counter.get_total_flops() / operations, traffic / moved)
+    return max(counter.get_total_flops() / steps / operations, traffic / moved)
 
 
 def busy(trainer: Any, device: str, threads: int, steps: int) -> float:
