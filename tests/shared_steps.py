@@ -8,13 +8,16 @@ import os
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import torch
+from failing_worker import CALM
 from reprise import processes
 from reprise.data.features import Lists
 from reprise.data.interactions import Interactions
 from reprise.methods.writing import Texts
+from reprise.models.generative import nets
 from reprise.models.generative.words import Lines
 from reprise.training import texts
 from reprise.training.build import derived_seed
@@ -38,6 +41,7 @@ def world():
     return replace(made, features={"shuffled": numbers})
 
 
+@mock.patch.dict(nets.BART["tiny"], CALM)
 def taken(name, stops=False):
     """Losses [STEPS], all weights, and the lists of all users; `stops`: another trainer goes on after half the steps.
 

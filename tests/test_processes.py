@@ -21,6 +21,7 @@ from reprise.dag import Dag
 from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
 from reprise.files import read_json, write_json
+from reprise.models.generative import nets
 from reprise.papers import Run
 from reprise.processes import dealt, gathered
 from reprise.training import launch
@@ -126,6 +127,8 @@ def test_a_job_fails_as_one_goes_on_as_one_and_is_the_run_of_one_process(
     config, environment, tmp_path, monkeypatch, capfd
 ):
     monkeypatch.setattr(launch, "WORKER", "failing_worker")
+    for name, value in failing_worker.CALM.items():
+        monkeypatch.setitem(nets.BART["tiny"], name, value)
     for name, value in {**environment, "FAILS_ONCE": str(tmp_path / "failed")}.items():
         monkeypatch.setenv(name, value)
     failure, scratch = Path(config.results, RUN.folder, "failure.json"), Path(config.resources, "processes")
@@ -148,7 +151,9 @@ def test_a_job_fails_as_one_goes_on_as_one_and_is_the_run_of_one_process(
     lists = [pd.read_parquet(entry / "test/topk.parquet") for entry in (one, two)]
     pd.testing.assert_frame_equal(*lists, rtol=0, atol=ROUNDING)
     assert len(lists[0]) > USERS * 10  # what was met is not offered
-    weights = [load_file(entry / "test/model.safetensors") for entry in (one, two)]
+    # Keys' biases change no attention: their gradients are rounding alone, which AdamW scales up.
+    weights = [{name: tensor for name, tensor in load_file(entry / "test/model.safetensors").items()
+                if not name.endswith("k_proj.bias")} for entry in (one, two)]
     torch.testing.assert_close(*weights, rtol=0, atol=1e-4)
 
     monkeypatch.setattr(launch, "launch", None)
