@@ -264,10 +264,10 @@ def test_detached_encoders_hear_their_own_losses_alone(data):
         assert torch.equal(joint[name], detached[name]) == name.startswith("of_"), name
 
 
-def test_the_joined_table_is_made_once_for_the_same_weights(data, monkeypatch):
+def test_the_joined_table_is_made_once_for_the_same_weights(data):
     method = made(data, "decoupled_next_item")
-    made_tables, make = [], method.model._joined_table
-    monkeypatch.setattr(method.model, "_joined_table", lambda: made_tables.append(1) or make())
+    made_tables = []
+    method.model.of_item.register_forward_hook(lambda *_: made_tables.append(1))
     users = torch.arange(data.n_users)
     trainer = make_trainer(method, data, training(), 1, "search")
     with torch.no_grad():

@@ -135,6 +135,23 @@ def test_every_parameter_learns_and_the_source_is_named(spec, data):
 
 
 @each
+def test_what_ranking_keeps_is_of_the_weights_at_hand(spec, data):
+    method, users = build(spec, data, 1, "search"), torch.arange(USERS)
+
+    def ranked():
+        with torch.no_grad():
+            return method.scores(users, data), method.scores(users, data)
+
+    before, again = ranked()
+    assert torch.equal(before, again)
+    if method.model.trainable:
+        make_trainer(method, data, training_of(spec), 1, "search").train(3 * len(method.parts))
+        after, _ = ranked()
+        assert not torch.equal(after, before)
+        assert torch.allclose(after, method.scores(users, data).detach(), atol=1e-6), "other than under gradients"
+
+
+@each
 def test_stopped_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bits(spec, data):
     def trainer(seed):
         return make_trainer(build(spec, data, seed, "search"), data, training_of(spec), seed, "search")

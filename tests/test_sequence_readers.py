@@ -184,6 +184,8 @@ def test_amazons_products_are_literals_of_python(tmp_path):
     b"{'asin': '0001', 'brand': __import__('os').getcwd()}",
     b"{'asin': '0001', 'brand': 'cut",
     b"{'asin': '0001', 'categories': 'Hair'}",
+    b"{'asin': '0001', 'categories': ['Beauty', 'Hair']}",
+    b"{'asin': '0001', 'categories': [7]}",
     b"{'asin': '0001', 'brand': 7}",
     b"{'asin': '0001', 'x': " + b"[" * 5000 + b"]" * 5000 + b"}",
     b"print({'asin': '0001'})",

@@ -49,7 +49,7 @@ from reprise.data.prepared import Prepared
 from reprise.training.run import train
 torch.set_num_threads(1)
 folder, data, spec = Path(sys.argv[1]), Prepared.load(Path(sys.argv[2])), json.loads(sys.argv[3])
-train(folder, data, spec, 1, "cpu", "test", checkpoint_every=0)
+train(folder, data, spec, 1, "cpu", "test", checkpoint_every=0.02)
 """
 
 
@@ -176,11 +176,12 @@ def test_selecting_on_test_reads_no_validation(data, tmp_path):
     assert set(pd.read_csv(tmp_path / "history.csv").split) == {"test"}
 
 
-def test_patience_stops_and_the_later_of_equal_epochs_wins():
-    best = Best("hr")
+@pytest.mark.parametrize(("ties", "found"), [("later", (3, 30, 0.3, 2)), ("earlier", (2, 20, 0.3, 3))])
+def test_patience_stops_and_of_equal_epochs_the_named_one_wins(ties, found):
+    best = Best("hr", ties)
     for epoch, score in ((1, 0.2), (2, 0.3), (3, 0.3), (4, 0.1), (5, 0.2)):
         best.see(epoch, epoch * 10, [({}, {"hr": score})], [{}], {})
-    assert (best.epoch, best.steps, best.score, best.stale) == (3, 30, 0.3, 2)
+    assert (best.epoch, best.steps, best.score, best.stale) == found
 
 
 def test_each_setting_keeps_its_own_best_epoch_but_only_choices_are_chosen():

@@ -11,11 +11,13 @@ from reprise.data.interactions import Interactions
 from reprise.errors import RepriseError
 from reprise.methods import pairs
 from reprise.papers import Run, load_paper, loading, resolve, variant_of
+from reprise.papers.specs import starts_of
 from reprise.reporting.claim_rows import judged_claims
 from reprise.reporting.pairs import compare_pairs
 from reprise.reporting.results import load_results
 from reprise.reporting.tables import table_frame
 from reprise.reporting.verdict_rows import judged, orders
+from reprise.reporting.wording import shortcuts_text
 from reprise.training.build import build
 
 PAPER = load_paper(fake_runs.PAPER)
@@ -155,3 +157,27 @@ def test_without_the_item_branch_the_ranking_is_the_models_own(data):
     other = build(resolve(PAPER, *SOUND, "MACR_MF w/o user branch"), data, 1, "search")
     scores = other.scores(users)
     torch.testing.assert_close(other.adjust(scores, {"c": 7}), (scores - 7) * other.item_gate(users))
+
+
+def test_every_point_of_a_sweep_over_dacsr_starts_from_the_same_two_runs():
+    dacsr = load_paper("dacsr")
+    found = {label: starts_of(dacsr, label) for name in ("figure3", "figure4") for label in dacsr.exhibits[name].methods
+             if label.startswith("DACSR")}
+    same = {"accuracy": "SASRec_D64", "calibration": "SASRec_D64_calibration"}
+    assert len(found) == 10 + 8 and all(starts == same for starts in found.values())
+
+
+@pytest.mark.parametrize("row", ["DecRS_FM", "DecRS_NFM", "DecRS-on-FM_NFM", "DecRS-EP_FM", "FM+FM", "NFM+NFM"])
+@pytest.mark.parametrize("dataset", ["ml-1m", "amazon-book"])
+def test_a_published_alpha_is_fixed_as_printed_and_chosen_on_validation_where_sound(row, dataset):
+    decrs = load_paper("decrs")
+    printed, sound = (resolve(decrs, dataset, reading, row)["rerank"]["alpha"] for reading in ("printed", "sound"))
+    published = {"ml-1m": (0.2, 0.4), "amazon-book": (0.5, 1.0)}[dataset]
+    assert printed == published["NFM" in row] and len(sound) == 10
+
+
+def test_only_rows_that_share_windows_are_said_to_overlap_them():
+    ipsrec = load_paper("ipsrec")
+    said = {(reading, row): "overlap" in shortcuts_text(ipsrec, "ml-1m", reading, row)
+            for reading in ipsrec.readings for row in ("SASRec", "Caser", "SR-GNN", "IPSRec-S")}
+    assert {key for key, overlap in said.items() if overlap} == {("sound", "SASRec"), ("sound", "IPSRec-S")}

@@ -5,7 +5,8 @@ A model file defines `class Options(Settings)`, what its YAML block may set, and
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,34 @@ class ScoringModel(nn.Module):
 
     def forget(self) -> None:
         """Drop what was made for ranking and kept for the next batch; it is made again when needed."""
+
+
+T = TypeVar("T")
+
+
+class Kept(Generic[T]):
+    """What ranking makes of all weights of `model` and needs for every batch: made once for the weights at hand.
+
+    Where gradients are taken it is made each time. Weights that are loaded are noticed by their version; a fused
+    optimiser's steps change no version, so a trainer forgets what was kept.
+    """
+
+    def __init__(self, model: nn.Module):
+        self._weights = model.parameters
+        self._key: list[tuple[int, int]] | None = None
+
+    def get(self, make: Callable[[], T]) -> T:
+        """What `make` makes, or made before."""
+        if torch.is_grad_enabled():
+            return make()
+        key = [(parameter.data_ptr(), parameter._version) for parameter in self._weights()]
+        if self._key != key:
+            self._key, self._value = key, make()
+        return self._value
+
+    def forget(self) -> None:
+        """Make it anew for the next batch."""
+        self._key = self._value = None
 
 
 class Rows(NamedTuple):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from reprise.data.interactions import Interactions
 from reprise.data.windows import Windows
-from reprise.models import gru4rec, sasrec
+from reprise.models import Kept, gru4rec, sasrec
 from reprise.models.sequential import SequenceModel
 from reprise.models.sequential.transformer import normal
 from reprise.settings import Field, Settings
@@ -67,7 +67,7 @@ class Model(SequenceModel):
         for extractor in (self.of_sequence, self.of_item):
             normal(extractor, generator)
         self.to(interactions.items.device)
-        self._table: tuple[object, Tensor] | None = None
+        self._table: Kept[Tensor] = Kept(self)
 
     def joined(self, summaries: tuple[Tensor, Tensor], tables: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """h_a [T, 2D] and E_a [n_items, 2D], from both encoders' summaries [T, D] and tables [n_items, D]."""
@@ -79,20 +79,13 @@ class Model(SequenceModel):
         return self.of_sequence(torch.cat(both, 2))
 
     def output(self) -> tuple[Tensor, Tensor | None]:
-        """E_a, [n_items, 2D]; in ranking, which takes no gradient, made once for the weights at hand."""
-        if torch.is_grad_enabled():
-            return self._joined_table(), None
-        weights = [(parameter.data_ptr(), parameter._version) for parameter in self.parameters()]
-        if self._table is None or self._table[0] != weights:
-            self._table = (weights, self._joined_table())
-        return self._table[1], None
+        """E_a, [n_items, 2D]."""
+        both = (self.accuracy, self.calibration)
+        return self._table.get(lambda: self.of_item(torch.cat([one.output()[0] for one in both], 1))), None
 
     def forget(self) -> None:
         """Make E_a anew for the next batch."""
-        self._table = None
-
-    def _joined_table(self) -> Tensor:
-        return self.of_item(torch.cat([one.output()[0] for one in (self.accuracy, self.calibration)], 1))
+        self._table.forget()
 
 
 def _encoder(options: Options, interactions: Interactions, generator: torch.Generator) -> SequenceModel:

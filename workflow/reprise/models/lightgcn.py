@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from reprise.data.interactions import Interactions
-from reprise.models import FactorModel, Rows, take
+from reprise.models import FactorModel, Kept, Rows, take
 from reprise.settings import Field, Settings
 
 WHOLE_PRODUCT = {"cuda"}  # kinds of device that form a product for all users rather than for a batch's
@@ -47,6 +47,7 @@ class Model(FactorModel):
         ends = torch.cumsum(self.graph.counts, 0)
         self.to_users = Sparse(items, self.graph.offsets[:-1], self.weights)
         self.to_items = Sparse(users[by_items], ends - self.graph.counts, self.weights[by_items])
+        self._layers: Kept[tuple[Tensor, Tensor]] = Kept(self)
         self.item_item = None
         if interactions.n_items <= DENSE_ITEMS:
             dense = torch.zeros(interactions.n_users, interactions.n_items, device=items.device)
@@ -65,19 +66,27 @@ class Model(FactorModel):
 
     def represent(self, users: Tensor, noise: torch.Generator | None = None) -> Rows:
         """Propagated rows: [B, D] of `users` [B], and [n_items, D]."""
+        before, items = self._layers.get(self._propagated)
+        smoothed = to_some(users, before, self.graph, self.to_users, self.to_items)
+        learned = take(self.user, users)
+        return Rows((learned + smoothed) / (self.layers + 1), items, learned)
+
+    def forget(self) -> None:
+        """Propagate anew for the next batch."""
+        self._layers.forget()
+
+    def _propagated(self) -> tuple[Tensor, Tensor]:
+        """Of the item layers the sum of 0..L-1 and the mean of 0..L, [n_items, D] each."""
         layers = [self.item, Product.apply(self.user, self.to_items, self.to_users)]
         while len(layers) <= self.layers:
             layers.append(self._two_hops(layers[-2]))
-        smoothed = to_some(users, sum(layers[:-1]), self.graph, self.to_users, self.to_items)
-        learned = take(self.user, users)
-        return Rows((learned + smoothed) / (self.layers + 1), sum(layers) / (self.layers + 1), learned)
+        return sum(layers[:-1]), sum(layers) / (self.layers + 1)
 
 
 @dataclass(frozen=True)
 class Sparse:
     """A sparse matrix by rows: row r holds `values` at `columns`, from `starts[r]` on. PyTorch's bags of embeddings
-    multiply with
-    it several times faster than its CSR matrices do, and on a GPU in a fixed order."""
+    multiply with it several times faster than its CSR matrices do, and on a GPU in a fixed order."""
 
     columns: Tensor
     starts: Tensor

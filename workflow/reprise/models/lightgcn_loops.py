@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from reprise.data.interactions import Interactions
-from reprise.models import FactorModel, Rows, take
+from reprise.models import FactorModel, Kept, Rows, take
 from reprise.models.lightgcn import Product, Sparse, to_some
 from reprise.settings import Field, Settings
 
@@ -35,6 +35,7 @@ class Model(FactorModel):
         users, items = self.graph.users, self.graph.items
         degrees, counts = self.graph.degrees + 1, self.graph.counts + 1
         self.user_loop, self.item_loop = (1 / size.float()[:, None] for size in (degrees, counts))
+        self._kept: Kept[tuple[list[Tensor], Tensor, Tensor]] = Kept(self)
         self.weights = (degrees[users].double() * counts[items]).rsqrt().float()
         by_items = torch.argsort(items, stable=True)
         starts = torch.cumsum(self.graph.counts, 0) - self.graph.counts
@@ -47,22 +48,29 @@ class Model(FactorModel):
 
     def represent(self, users: Tensor, noise: torch.Generator | None = None) -> Rows:
         """Propagated rows: [B, D] of `users` [B], and [n_items, D]; without `noise` nothing is dropped."""
-        learned = take(self.user, users)
-        layer_users, layer_items, sum_users, sum_items = self.user, self.item, learned, self.item
+        layers, before, items = self._propagated(noise) if noise else self._kept.get(self._propagated)
+        learned, *others = (take(layer, users) for layer in layers)
+        last = self._drop(
+            self.user_loop[users] * take(layers[-1], users)
+            + to_some(users, before, self.graph, self.to_users, self.to_items), noise
+        )
+        return Rows(sum(others, learned + last) / (self.options.layers + 1), items, learned)
+
+    def forget(self) -> None:
+        """Propagate anew for the next batch."""
+        self._kept.forget()
+
+    def _propagated(self, noise: torch.Generator | None = None) -> tuple[list[Tensor], Tensor, Tensor]:
+        """User layers 0..L-1, item layer L-1, and the mean of item layers 0..L; each of all rows."""
+        of_users, of_items = [self.user], [self.item]
         for layer in range(self.options.layers):
-            last = layer == self.options.layers - 1
-            next_items = self.item_loop * layer_items + Product.apply(layer_users, self.to_items, self.to_users)
-            if last:
-                next_users = self.user_loop[users] * take(layer_users, users) + to_some(
-                    users, layer_items, self.graph, self.to_users, self.to_items
-                )
-            else:
-                next_users = self.user_loop * layer_users + Product.apply(layer_items, self.to_users, self.to_items)
-            layer_users, layer_items = self._drop(next_users, noise), self._drop(next_items, noise)
-            sum_users = sum_users + (layer_users if last else take(layer_users, users))
-            sum_items = sum_items + layer_items
-        parts = self.options.layers + 1
-        return Rows(sum_users / parts, sum_items / parts, learned)
+            users, items = of_users[-1], of_items[-1]
+            if layer < self.options.layers - 1:
+                spread = self.user_loop * users + Product.apply(items, self.to_users, self.to_items)
+                of_users.append(self._drop(spread, noise))
+            spread = self.item_loop * items + Product.apply(users, self.to_items, self.to_users)
+            of_items.append(self._drop(spread, noise))
+        return of_users, of_items[-2], sum(of_items) / (self.options.layers + 1)
 
     def _drop(self, rows: Tensor, noise: torch.Generator | None) -> Tensor:
         kept = 1 - self.options.dropout

@@ -77,6 +77,12 @@ class Dataset(Recipe):
         return {source: reader for source, reader in pairs.items() if source and reader}
 
 
+class OnDataset(Layer):
+    """What a row sets on one data set; `readings`, what it does so in one reading alone."""
+
+    readings: dict[str, Layer] = Field(default_factory=dict)
+
+
 class Method(Settings):
     """One row of the paper's tables; a variant, `<method> <name>`, is another row with settings of its own."""
 
@@ -86,7 +92,7 @@ class Method(Settings):
     about: str = ""
     settings: Layer = Layer()
     readings: dict[str, Layer] = Field(default_factory=dict)
-    datasets: dict[str, Layer] = Field(default_factory=dict)
+    datasets: dict[str, OnDataset] = Field(default_factory=dict)
     grid: Grid = Field(Grid(), description="laid over the paper's grid")
     variants: dict[str, dict[str, Any]] = Field(
         {}, description="by name, the settings of the method, or else of the model, that make a variant"

@@ -8,7 +8,7 @@ from typing import Any
 
 from reprise.errors import RepriseError
 from reprise.files import digest
-from reprise.papers.schema import Dataset, Layer, Method, Paper, Reading, entry
+from reprise.papers.schema import Dataset, Layer, Method, OnDataset, Paper, Reading, entry
 from reprise.runs import MAIN
 from reprise.settings import checked
 from reprise.sourcecode import code_hash, options_of, trainer_of
@@ -25,7 +25,7 @@ def resolve(
 ) -> dict[str, Any]:
     """Resolve every setting of a run but its seed: each laid over those before it.
 
-    Defaults < data set < reading < method < method in that reading < method on that data set.
+    Defaults < data set < reading < method < method in that reading < method on that data set < both of these.
 
     `method` is a row's label; what makes it a variant comes after all these, and last what a search has `chosen`
     (`{"training.l2": 1e-4, "method.alpha": 1e-2}`; for a re-ranker by row that it re-ranks). No layer raises
@@ -42,7 +42,8 @@ def resolve(
     name, settings = paper.row(method)
     row = paper.methods[name]
     preset: Reading = entry(paper.readings, reading, f"reading of {paper.name}")
-    own = (row.settings, row.readings.get(reading, Layer()), row.datasets.get(dataset, Layer()))
+    there = row.datasets.get(dataset, OnDataset())
+    own = (row.settings, row.readings.get(reading, Layer()), there, there.readings.get(reading, Layer()))
     layers = [paper.defaults, paper.dataset(dataset).settings, preset, *own]
     where = f"papers/{paper.name}/paper.yaml, {method} on {dataset}, {reading}"
     if row.model is None and row.rerank is None:
@@ -97,7 +98,8 @@ def resolve(
 def starts_of(paper: Paper, label: str) -> dict[str, str]:
     """By part of the model, the row that a row starts from, with those settings of its own that the other has, too.
 
-    None where its settings say `pretraining: false`.
+    What the other row sets for itself stays so: an encoder that is trained for one loss alone, whatever the weight in
+    the sum of losses that comes after. None where its settings say `pretraining: false`.
     """
     name, settings = paper.row(label)
     starts = {} if settings.get("pretraining") is False else paper.methods[name].starts
@@ -106,7 +108,9 @@ def starts_of(paper: Paper, label: str) -> dict[str, str]:
 
 def _with(paper: Paper, start: str, settings: Mapping[str, Any]) -> str:
     row = paper.methods[start]
-    known = {*options_of("models", str(row.model)).model_fields, *options_of("methods", row.method).model_fields}
+    model, method = str(row.model), row.method
+    known = {*options_of("models", model).model_fields, *options_of("methods", method).model_fields}
+    known -= {*row.settings.models.get(model, {}), *row.settings.methods.get(method, {})}
     pairs = [f"{key}={_text(value)}" for key, value in sorted(settings.items()) if key in known]
     return f"{start}[{';'.join(pairs)}]" if pairs else start
 

@@ -27,7 +27,7 @@ LABELS = {
 }
 # Settings that make a run cheaper than what the paper did: what is said beside every number made with them.
 SHORTCUTS = {
-    "long_history": {"strided": "trained on long histories in windows that overlap by half (strided)"},
+    "long_history": {"strided": "trained on long histories in windows that overlap by half (strided)"},   # in one pass
     "weights": {"random": "from random weights, not the released ones"},
 }
 SYMBOLS = {
@@ -48,7 +48,9 @@ def shortcuts_text(paper: Paper, dataset: str, reading: str, label: str) -> str:
     """Say which shortcuts the runs of a row take, or those that it ranks anew; nothing for none."""
     rows = (label, *(base for base, _ in paper.method(label).bases.values()))
     specs = [resolve(paper, dataset, reading, row) for row in rows if not paper.method(row).not_run]
-    chosen = [pair for spec in specs for part in ("model", "method") for pair in spec.get(part, {}).items()]
+    parts = [spec.get(part, {}) for spec in specs for part in ("model", "method")]
+    chosen = [(key, value) for part in parts for key, value in part.items()
+              if not (key == "long_history" and part["samples"] != "one_pass")]
     read = [(key, value) for key, value in chosen if isinstance(value, str)]
     said = [SHORTCUTS[key][value] for key, value in read if value in SHORTCUTS.get(key, ())]
     return "; ".join(dict.fromkeys(said))

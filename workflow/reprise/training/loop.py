@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -31,30 +32,45 @@ class Loop:
         self.steps = 0
         self.seconds = 0.0
         self.first_loss: float | None = None
+        # The sum of the losses since step `since`, carried along so that a kill changes no bit of their mean.
+        self.total, self.since = torch.zeros((), device=device), 0
 
     @property
     def epochs(self) -> float:
         """Epochs done, of `steps_per_epoch` steps each."""
         return self.steps / self.steps_per_epoch
 
-    def train(self, steps: int) -> float:
-        """Take `steps` steps; return their mean loss, L2 included.
+    @property
+    def loss(self) -> float:
+        """Mean loss of the steps since `train` last ended; the device is waited for."""
+        return float(self.total) / (self.steps - self.since)
+
+    def train(self, steps: int, between: Callable[[], None] = lambda: None) -> float:
+        """Take `steps` steps; return the mean loss since the last call that ended, L2 included.
+
+        Between any two steps, `between` is called, and its time not counted. A state that is saved there and restored
+        goes on with the same mean.
 
         Raises
         ------
         RepriseError
             The loss is not finite, or far above the first step's.
         """
+        self.method.forget()  # what ranking keeps is of the weights before these steps
         started = time.perf_counter()
-        total = torch.zeros((), device=self.device)
-        for _ in range(steps):
+        for left in range(steps, 0, -1):
             loss = self._step()
             if self.first_loss is None:
                 self.first_loss = float(loss)
             self.steps += 1
-            total += loss
-        loss = float(total) / steps
+            self.total += loss
+            if left > 1:
+                self.seconds += time.perf_counter() - started
+                between()
+                started = time.perf_counter()
+        loss = self.loss
         self.seconds += time.perf_counter() - started
+        self.total, self.since = torch.zeros_like(self.total), self.steps
         if not math.isfinite(loss) or loss > DIVERGED * self.first_loss:
             raise RepriseError(
                 f"{self.phase}, epoch {self.epochs:.0f}",
@@ -91,6 +107,8 @@ class Loop:
             "steps": self.steps,
             "seconds": self.seconds,
             "first_loss": self.first_loss,
+            "total": float(self.total),
+            "since": self.since,
         }
 
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
@@ -98,6 +116,7 @@ class Loop:
         weights = under("weights", tensors)
         self.method.load_state_dict({name: tensor.to(self.device) for name, tensor in weights.items()})
         self.steps, self.seconds, self.first_loss = meta["steps"], meta["seconds"], meta["first_loss"]
+        self.total, self.since = self.total.new_tensor(meta["total"]), meta["since"]
 
 
 def optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

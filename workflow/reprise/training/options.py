@@ -47,6 +47,9 @@ class Training(Settings):
     eval_every: int = Field(ge=1, description="epochs between two evaluations")
     patience: int = Field(ge=1, description="evaluations without a new best after which training stops")
     metric: Literal["hr", "recall", "ndcg", "mrr"] = Field(description="what is best")
+    ties: Literal["later", "earlier"] = Field(
+        "earlier", description="which of two epochs with equal scores is best; `later` restarts patience"
+    )
     k: int = Field(ge=1, description="cut-off of that metric")
     ks: tuple[int, ...] = Field(description="cut-offs of every reported metric")
     fit_on: Literal["train", "train+valid"] = Field(description="what the search phase trains on")
@@ -57,7 +60,7 @@ class Training(Settings):
     )
     precision: Literal["full", "mixed"] = Field(
         "full", description="of sequence models and those that write: float32 throughout; or matrix products of "
-        "bfloat16 numbers, while weights, their gradients and all sums stay float32. Ranking is always in full"
+        "bfloat16 numbers, while weights, their gradients and all sums stay float32. Scores are always in full"
     )
     mask: Literal["history", "train", "none", "zero"] = Field(
         "history",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +29,8 @@ from reprise.training.search import METRICS, Best
 
 logger = logging.getLogger("reprise")
 CHECKPOINT_EVERY = 30.0  # seconds between two checkpoints; when they fall changes no result
+CHECKPOINT_SHARE = 0.05  # of the time, at most, that writing them takes
+SHOW_EVERY = 2.0  # seconds between two looks at the loss, for which the device is waited for
 SAY_EVERY = 60.0  # seconds between two lines in the log
 HISTORY = ("phase", "epoch", "steps", "loss", "split", "setting", *METRICS)
 
@@ -66,13 +67,15 @@ class Job:
         self.folder, self.data, self.spec, self.seed, self.device, self.label = folder, data, spec, seed, device, label
         self.options = Training(**spec["training"])
         self.ranking = ranking_of(data, self.options.select_on, device, self.options.mask)
-        self.best = Best(self.options.metric)
+        self.best = Best(self.options.metric, self.options.ties)
         self.history: list[dict[str, Any]] = []
         self.ranking_seconds = self.training_seconds = 0.0
         self.trained_steps = 0
         self.plan: list[int] = []  # what the search taught its trainer about pace
         self.going = True  # whether the trainer wants to go on with the search
-        self.checkpoint_every, self.saved_at, self.said_at = checkpoint_every, time.monotonic(), time.monotonic()
+        self.checkpoint_every = checkpoint_every
+        self.saved_at = self.shown_at = self.said_at = time.monotonic()
+        self.saving = 0.0  # seconds that the last checkpoint took
 
     def build(self, phase: str, part: str) -> tuple[Wrapper, Loop | None]:
         """Make the method, and its trainer if it learns anything, for one phase on one part of the data."""
@@ -93,20 +96,13 @@ class Job:
         if saved:
             trainer.restore(*saved)
         options = self.options
-        with self._bar(options.max_epochs, trainer, "search") as bar:
-            while self.going and trainer.epochs < options.max_epochs and self.best.stale < options.patience:
-                done = round(trainer.epochs)
-                epochs = min(options.eval_every - done % options.eval_every, options.max_epochs - done)
-                for left in range(epochs, 0, -1):
-                    loss = trainer.train(trainer.steps_per_epoch)
-                    if left > 1:
-                        self._checkpoint(trainer)
-                    bar.update()
-                    bar.set_postfix(
-                        loss=f"{loss:.4f}", best=f"{options.metric}@{options.k} {max(self.best.score, 0):.4f}",
-                        **trainer.pace(),
-                    )
-                self.going = trainer.observe(self._evaluate(method, round(trainer.epochs), trainer.steps, loss))
+        total = options.max_epochs * trainer.steps_per_epoch
+        with self._bar(total, trainer) as bar:
+            while self.going and trainer.steps < total and self.best.stale < options.patience:
+                loss = self._epoch(trainer, total, bar)
+                epoch = round(trainer.epochs)
+                if epoch % options.eval_every == 0 or trainer.steps == total:
+                    self.going = trainer.observe(self._evaluate(method, epoch, trainer.steps, loss))
                 self._checkpoint(trainer)
         self.plan = trainer.plan()
         self.trained_steps += trainer.steps
@@ -122,32 +118,56 @@ class Job:
         if saved:
             trainer.restore(*saved)
         total = self.best.steps
-        with self._bar(math.ceil(total / trainer.steps_per_epoch), trainer, "refit") as bar:
+        with self._bar(total, trainer) as bar:
             while trainer.steps < total:
-                for _ in range(self.options.eval_every):
-                    if trainer.steps < total:
-                        loss = trainer.train(min(trainer.steps_per_epoch, total - trainer.steps))
-                        bar.update()
-                        bar.set_postfix(loss=f"{loss:.4f}", **trainer.pace())
-                self.history.append(
-                    {"phase": "refit", "epoch": round(trainer.epochs, 2), "steps": trainer.steps, "loss": loss}
-                )
+                loss = self._epoch(trainer, total, bar)
+                if round(trainer.epochs) % self.options.eval_every == 0 or trainer.steps == total:
+                    self.history.append(
+                        {"phase": "refit", "epoch": round(trainer.epochs, 2), "steps": trainer.steps, "loss": loss}
+                    )
                 self._checkpoint(trainer)
         self.trained_steps += trainer.steps
         self.training_seconds += trainer.seconds
         return method
 
-    def _bar(self, total: int, trainer: Loop, phase: str) -> tqdm:
+    def _epoch(self, trainer: Loop, total: int, bar: tqdm) -> float:
+        """Train to the end of an epoch, or of all `total` steps; the epoch's mean loss."""
+
+        def between() -> None:
+            self._checkpoint(trainer)
+            now = time.monotonic()
+            if now - self.shown_at > SHOW_EVERY:
+                self.shown_at = now
+                self._show(trainer, total, trainer.loss, bar)
+
+        end = min(total, (trainer.steps // trainer.steps_per_epoch + 1) * trainer.steps_per_epoch)
+        loss = trainer.train(end - trainer.steps, between)
+        self._show(trainer, total, loss, bar)
+        return loss
+
+    def _bar(self, total: int, trainer: Loop) -> tqdm:
         return tqdm(
             total=total,
-            initial=round(trainer.epochs),
-            desc=f"{self.label} {phase}",
-            unit="epoch",
+            initial=trainer.steps,
+            desc=f"{self.label} {trainer.phase}",
+            unit="step",
             leave=False,
-            mininterval=2,
+            mininterval=SHOW_EVERY,
             dynamic_ncols=True,
             disable=None,
         )
+
+    def _show(self, trainer: Loop, total: int, loss: float, bar: tqdm) -> None:
+        """Say how far training is: on a terminal with a bar, in the log file with a line now and then."""
+        best = f"{self.options.metric}@{self.options.k} {max(self.best.score, 0):.4f}"
+        bar.set_postfix(epoch=f"{trainer.epochs:.1f}", loss=f"{loss:.4f}", best=best, **trainer.pace(), refresh=False)
+        bar.update(trainer.steps - bar.n)
+        if time.monotonic() - self.said_at > SAY_EVERY:
+            left = tqdm.format_interval((total - trainer.steps) * trainer.seconds / trainer.steps)
+            pace = "".join(f", {rate} {name}" for name, rate in trainer.pace().items())
+            logger.info("%s %s: epoch %.2f, loss %.4f, best %s%s, at most %s to go",
+                        self.label, trainer.phase, trainer.epochs, loss, best, pace, left)  # fmt: skip
+            self.said_at = time.monotonic()
 
     def _evaluate(self, method: Wrapper, epoch: int, steps: int, loss: float | None) -> float:
         """Rank, keep the best, and return the score of this epoch."""
@@ -171,21 +191,12 @@ class Job:
             }
         )
         self.ranking_seconds += time.perf_counter() - started
-        if time.monotonic() - self.said_at > SAY_EVERY:  # for the log file; a terminal has the bar
-            logger.info(
-                "%s: epoch %d, loss %.4f, %s@%d %.4f",
-                self.label,
-                epoch,
-                loss,
-                self.options.metric,
-                self.options.k,
-                self.best.score,
-            )
-            self.said_at = time.monotonic()
         return metrics[self.options.metric]
 
     def _checkpoint(self, trainer: Loop) -> None:
-        if time.monotonic() - self.saved_at < self.checkpoint_every:
+        started = time.monotonic()
+        wait = max(self.checkpoint_every, self.saving / CHECKPOINT_SHARE) if self.checkpoint_every else 0.0
+        if started - self.saved_at < wait:
             return
         tensors, meta = trainer.state()
         job = {
@@ -203,6 +214,7 @@ class Job:
             {**meta, "job": job},
         )
         self.saved_at = time.monotonic()
+        self.saving = self.saved_at - started
 
     def resume(self) -> tuple[str, tuple[dict, dict] | None]:
         """Read the last checkpoint, if any: the phase it was taken in, and the trainer's part of it."""

@@ -14,9 +14,10 @@ METRICS = ("hr", "recall", "ndcg", "mrr")  # followed during a search
 
 @dataclass
 class Best:
-    """The best seen so far. An equal score counts as better: the official scripts take the later epoch."""
+    """The best seen so far; of equal scores that of the later epoch, or of the earlier one (`ties`)."""
 
     name: str
+    ties: str = "earlier"
     score: float = -1.0
     epoch: int = 0
     steps: int = 0
@@ -48,15 +49,18 @@ class Best:
         """
         for setting, metrics in measured:
             key = ",".join(f"{name}={value}" for name, value in setting.items())
-            if key and metrics[self.name] >= self.own.get(key, {}).get(self.name, -1.0):
+            if key and self._beats(metrics[self.name], self.own.get(key, {}).get(self.name, -1.0)):
                 self.own[key] = {"epoch": epoch, **metrics}
         setting, metrics = max((pair for pair in measured if pair[0] in choices), key=lambda pair: pair[1][self.name])
-        if metrics[self.name] >= self.score:
+        if self._beats(metrics[self.name], self.score):
             self.score, self.epoch, self.steps, self.setting, self.stale = metrics[self.name], epoch, steps, setting, 0
             self.weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
         else:
             self.stale += 1
         return setting, metrics
+
+    def _beats(self, score: float, other: float) -> bool:
+        return score >= other if self.ties == "later" else score > other
 
     def state(self) -> dict[str, Any]:
         """Everything but the weights, as JSON values."""

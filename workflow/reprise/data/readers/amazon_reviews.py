@@ -98,7 +98,9 @@ def _product(record: Any) -> dict[str, Any]:
     if not isinstance(record, dict) or not isinstance(record.get("asin"), str):
         raise ValueError("no dictionary with an asin")
     paths = record.get("categories", [])
-    if not isinstance(paths, list) or not all(isinstance(name, str) for path in paths for name in path):
+    # A text is no path, although its letters are texts.
+    whole = isinstance(paths, list) and all(isinstance(path, list) for path in paths)
+    if not whole or not all(isinstance(name, str) for path in paths for name in path):
         raise ValueError("categories that are no lists of texts")
     brand = record.get("brand")
     if brand is not None and not isinstance(brand, str):
