@@ -90,7 +90,7 @@ def tokenizer_of(folder, kind="bart", rows=None):
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     if kind == "bart":
-        texts = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *"_0123456789iteusr\u0120", "\u0120i", "\u0120u", "12"]
+        texts = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *"_0123456789itemusr\u0120", "\u0120i", "\u0120u", "12"]
         made = Tokenizer(models.BPE({text: n for n, text in enumerate(texts)},
                                     [("\u0120", "i"), ("\u0120", "u"), ("1", "2")]))
         made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -293,6 +293,9 @@ def test_the_search_equals_that_of_transformers(data, make, width, early):
     from transformers.modeling_outputs import BaseModelOutput
 
     model = louder(make(data), 6.0)
+    if make is t5:  # rows and factor as transformers has them; what is written stays the same
+        model.token.data /= nets.row_std("tiny")
+        model.factor *= nets.row_std("tiny")
     rows = questions(bart(data), data) if make is bart else torch.cat(
         [model.words.user(torch.arange(data.n_users))[:, None], model.words.row(
             model.words.plain("bought") + [model.words.special(model.special.eos)], data.n_users)], 1)
@@ -325,6 +328,9 @@ def test_the_search_equals_that_of_transformers(data, make, width, early):
 @pytest.mark.parametrize("make", [bart, t5])
 def test_constrained_beams_write_items_and_each_once(data, make):
     model = louder(make(data), 6.0)
+    if make is t5:  # rows and factor as transformers has them; what is written stays the same
+        model.token.data /= nets.row_std("tiny")
+        model.factor *= nets.row_std("tiny")
     rows = questions(bart(data), data) if make is bart else model.words.user(torch.arange(data.n_users))[:, None]
     with torch.no_grad():
         items, scores = model.write(model.words.lines(rows), 20, 50, True)
@@ -501,6 +507,28 @@ def test_files_that_are_no_weights_are_named(data, tmp_path):
     said("model_type: bart")
     (folder / "config.json").write_text("{")
     said("JSON")
+    (folder / "config.json").write_text("[]")
+    said("model_type: bart")
+    for key in ("vocab_size", "eos_token_id", "decoder_start_token_id"):
+        (folder / "config.json").write_text(json.dumps({name: config[name] for name in config if name != key}))
+        said(f"none for {key}")
+
+
+def test_a_tokenizer_of_the_right_size_that_knows_other_pieces_is_named(data, tmp_path):
+    released(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    whole = path.read_text()
+    without_digits = json.loads(whole)
+    for digit in "3456789":
+        without_digits["model"]["vocab"][f"x{digit}"] = without_digits["model"]["vocab"].pop(digit)
+    path.write_text(json.dumps(without_digits))
+    with pytest.raises(RepriseError, match="(?s)pieces that spell ' item_41'.*found:.*' item_1'") as caught:
+        bart(data, weights=str(tmp_path))
+    assert caught.value.where == str(path)
+    path.write_text(whole.replace("<mask>", "<veil>"))
+    model = bart(data, weights=str(tmp_path))
+    with pytest.raises(RepriseError, match="<mask>"):
+        model.words.special(model.special.mask)
 
 
 def test_weights_whose_first_byte_is_a_pickles_are_read(tmp_path):

@@ -4,7 +4,9 @@ from collections import Counter
 
 import pytest
 from reprise.config import Config
+from reprise.errors import RepriseError
 from reprise.papers import Run, claim_ids, load_paper, resolve, spec_code, variant_of
+from reprise.papers.specs import starts_of
 from reprise.reporting.answers import Answers
 from reprise.reporting.claims import parse_claims
 from reprise.reporting.judging import judge_claims
@@ -63,3 +65,26 @@ def test_fine_tuning_starts_from_a_pretraining_with_the_same_numbers():
             own, other = (spec_of(one, Config()) for one in (run, start))
             assert start.method == "GenRec_pretraining" and own["model"] == other["model"]
             assert own["model"]["ids"] == ids and own["starts_from"][""]["code"] == spec_code(other)
+
+
+def test_what_only_lists_are_made_by_takes_no_training_of_its_own():
+    for label, start, changed in (
+        ("P5-S(2-13)", "P5-S(2-3)", {"prompt": "2-13"}),
+        ("P5-B(2-13)[ids=train_appearance]", "P5-B(2-3)[ids=train_appearance]", {"prompt": "2-13"}),
+        ("GenRec[constrained=true]", "GenRec", {"constrained": True}),
+        ("GenRec w/o pretraining", None, None),
+        ("GenRec[beams=4;constrained=true;pretraining=false]", "GenRec[pretraining=false]",
+         {"beams": 4, "constrained": True}),
+    ):
+        assert starts_of(PAPER, label) == ({"": start} if start else {})
+        if start:
+            own, other = (resolve(PAPER, "beauty", "sound", row) for row in (label, start))
+            assert own["training"]["max_epochs"] == 0 < other["training"]["max_epochs"]
+            assert own["model"] == other["model"] and own["method"] == other["method"] | changed
+
+
+def test_a_row_that_trains_nothing_starts_from_another():
+    rows = PAPER.model_dump(mode="json", exclude_defaults=True)
+    rows["methods"]["P5-S(2-13)"].pop("starts_from")
+    with pytest.raises(RepriseError, match="(?s)starts_from, where training.max_epochs is 0"):
+        resolve(type(PAPER)(**rows), "beauty", "sound", "P5-S(2-13)")

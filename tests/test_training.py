@@ -163,6 +163,17 @@ def test_the_refit_takes_exactly_the_steps_that_the_search_chose(data, tmp_path)
     assert set(search.split) == {"valid"}, "the test set is not looked at before the end"
 
 
+def test_with_no_epochs_the_weights_are_those_that_it_starts_from(data, tmp_path):
+    first = train(tmp_path / "first", data, spec_of("mf", max_epochs=4, refit=False), 1, "cpu", "first")
+    left = tmp_path / "first" / first["list"] / "model.safetensors"
+    origin = {phase: {"": left} for phase in ("search", "refit")}
+    again = train(tmp_path / "again", data, spec_of("mf", max_epochs=0, refit=False), 1, "cpu", "again", origin=origin)
+    assert (again["epoch"], again["steps"], again["trained_steps"]) == (0, 0, 0)
+    assert again["score"] == first["score"]
+    kept = tmp_path / "again" / again["list"] / "model.safetensors"
+    assert kept.read_bytes() == left.read_bytes()
+
+
 def test_selecting_on_test_reads_no_validation(data, tmp_path):
     selected = train(
         tmp_path,

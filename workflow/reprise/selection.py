@@ -93,7 +93,7 @@ def plan(paper: Paper, exhibits: Iterable[str], config: Config) -> list[Planned]
 def behind(paper: Paper, run: Run) -> list[Run]:
     """The runs that a run is made of: those whose weights it starts from, those that it re-ranks."""
     row = paper.methods[run.method]
-    starts = starts_of(paper, run.label).values() if row.starts else ()
+    starts = starts_of(paper, run.label).values()
     places = [(*variant_of(paper, start, run.dataset, run.reading), run.seed) for start in starts]
     for label, later in row.bases.values():
         method, variant = variant_of(paper, label, run.dataset, run.reading)

@@ -12,13 +12,23 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reprise.errors import RepriseError
 
-__all__ = ["Annotated", "Any", "Field", "Literal", "Settings", "checked"]
+__all__ = ["Annotated", "Any", "Field", "Literal", "OfLists", "Settings", "checked", "of_lists"]
 
 
 class Settings(BaseModel):
     """A frozen group of settings that rejects keys it does not know."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+def OfLists(*default: Any, **rest: Any) -> Any:
+    """A field that training does not read: it decides how lists are made of the weights that are there."""
+    return Field(*default, **rest, json_schema_extra={"of_lists": True})
+
+
+def of_lists(kind: type[Settings]) -> set[str]:
+    """The fields of `kind` that training does not read."""
+    return {name for name, field in kind.model_fields.items() if field.json_schema_extra}
 
 
 def checked(kind: type[Settings], values: Any, where: str) -> Any:

@@ -27,7 +27,7 @@ from reprise.models.generative.prompts import (
 )
 from reprise.models.generative.words import Histories, cut, joined
 from reprise.models.p5 import Model
-from reprise.settings import Field, Settings
+from reprise.settings import Field, OfLists, Settings
 
 LIKED = 4  # stars, at least
 
@@ -46,20 +46,20 @@ class Options(Settings):
     asked_rating: int = Field(1, ge=1, description="questions of the rating family, a review and epoch")
     asked_direct: int = Field(15, ge=1, description="questions of the direct family, a user and epoch")
     candidates: int = Field(100, ge=2, description="items on such a list, the right one among them")
-    prompt: str = Field(description="the prompt that asks for lists: 2-3 is trained on, 2-13 is not")
-    whole_words_at_test: bool = Field(description="which word a piece belongs to is told when lists are written, too")
-    beams: int = Field(ge=1, description="texts that are followed at a time")
-    kept: int = Field(ge=1, description="of these, the best that make a list")
-    longest: int = Field(50, ge=2, description="pieces that an answer has at most")
-    constrained: bool = Field(description="only items can be written; or anything")
-    early_stopping: bool = Field(description="done with as many finished texts as beams, though a better one may come")
-    duplicates: Literal["kept", "first", "last"] = Field(
+    prompt: str = OfLists(description="the prompt that asks for lists: 2-3 is trained on, 2-13 is not")
+    whole_words_at_test: bool = OfLists(description="which word a piece belongs to is told when lists are written, too")
+    beams: int = OfLists(ge=1, description="texts that are followed at a time")
+    kept: int = OfLists(ge=1, description="of these, the best that make a list")
+    longest: int = OfLists(50, ge=2, description="pieces that an answer has at most")
+    constrained: bool = OfLists(description="only items can be written; or anything")
+    early_stopping: bool = OfLists(description="done with as many finished texts as beams, though a better may come")
+    duplicates: Literal["kept", "first", "last"] = OfLists(
         description="an item written twice takes both ranks, or the first or the last one"
     )
-    ranks: Literal["kept", "closed"] = Field(
+    ranks: Literal["kept", "closed"] = OfLists(
         description="what is taken out of a list leaves its rank empty, or lower ranks move up"
     )
-    generate_in: Literal["full", "mixed"] = Field("full", description="precision while lists are written")
+    generate_in: Literal["full", "mixed"] = OfLists("full", description="precision while lists are written")
 
 
 class Method(Writer):

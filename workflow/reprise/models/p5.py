@@ -11,13 +11,12 @@ from reprise.data import reviews
 from reprise.data.interactions import Interactions
 from reprise.models import take
 from reprise.models.generative import GenerativeModel
-from reprise.models.generative.nets import t5
+from reprise.models.generative.nets import row_std, t5
 from reprise.models.generative.prompts import ANSWERS, BETWEEN, RATED, SEQUENTIAL, load_prompts
 from reprise.models.generative.words import Lines
 from reprise.models.sequential import embedding
 from reprise.settings import Field, Settings
 
-DEVIATION = 1.0  # of the rows of words, as of T5's pieces
 WORDS = 512  # of a text that are told apart
 
 
@@ -48,7 +47,7 @@ class Model(GenerativeModel):
 
         plain = list(dict.fromkeys([*plain, BETWEEN, *ANSWERS, *(RATED if reviewed else ())]))
         super().__init__(interactions, options, spell, plain, t5, "t5", generator)
-        self.word = embedding(WORDS, self.dim, DEVIATION, generator, interactions.items.device)
+        self.word = embedding(WORDS, self.dim, row_std(options.size), generator, interactions.items.device)
 
     def beside(self, lines: Lines) -> Tensor:
         """W[word], [B, T, D]; the end of a text and padding are word 0."""

@@ -10,7 +10,7 @@ from reprise.errors import RepriseError
 from reprise.files import digest
 from reprise.papers.schema import Dataset, Layer, Method, OnDataset, Paper, Reading, entry
 from reprise.runs import MAIN
-from reprise.settings import checked
+from reprise.settings import checked, of_lists
 from reprise.sourcecode import code_hash, options_of, trainer_of
 from reprise.training.options import Training
 
@@ -82,11 +82,15 @@ def resolve(
     training = laid(lambda layer: layer.training, searched("training"))
     if max_epochs is not None:
         training["max_epochs"] = min(max_epochs, training.get("max_epochs", max_epochs))
+    if _of_lists(row, settings):
+        training["max_epochs"] = 0
     starts = {
         part: {"method": start, "code": spec_code(resolve(paper, dataset, reading, start, max_epochs))}
         for part, start in starts_of(paper, method).items()
     }
     origin = {"starts_from": starts} if starts else {}
+    if training.get("max_epochs") == 0 and not starts:
+        raise RepriseError(where, expected="starts_from, where training.max_epochs is 0", found="neither")
     return {
         **origin,
         **component("models", "model", row.model, of_model, searched("model")),
@@ -100,8 +104,14 @@ def starts_of(paper: Paper, label: str) -> dict[str, str]:
 
     What the other row sets for itself stays so: an encoder that is trained for one loss alone, whatever the weight in
     the sum of losses that comes after. None where its settings say `pretraining: false`.
+
+    A row whose brackets name what only lists are made by is its method's own row, listed in another way: it starts from
+    that and trains no further.
     """
     name, settings = paper.row(label)
+    later = _of_lists(paper.methods[name], settings)
+    if later:
+        return {"": _named(name, {key: value for key, value in settings.items() if key not in later})}
     starts = {} if settings.get("pretraining") is False else paper.methods[name].starts
     return {part: _with(paper, start, settings) for part, start in starts.items()}
 
@@ -111,8 +121,18 @@ def _with(paper: Paper, start: str, settings: Mapping[str, Any]) -> str:
     model, method = str(row.model), row.method
     known = {*options_of("models", model).model_fields, *options_of("methods", method).model_fields}
     known -= {*row.settings.models.get(model, {}), *row.settings.methods.get(method, {})}
-    pairs = [f"{key}={_text(value)}" for key, value in sorted(settings.items()) if key in known]
-    return f"{start}[{';'.join(pairs)}]" if pairs else start
+    return _named(start, {key: value for key, value in settings.items() if key in known})
+
+
+def _named(method: str, settings: Mapping[str, Any]) -> str:
+    """The label of a method's row with settings of its own."""
+    pairs = [f"{key}={_text(value)}" for key, value in sorted(settings.items())]
+    return f"{method}[{';'.join(pairs)}]" if pairs else method
+
+
+def _of_lists(row: Method, settings: Mapping[str, Any]) -> set[str]:
+    """Those of a row's own settings that training does not read."""
+    return of_lists(options_of("methods", row.method)) & settings.keys() if row.model and settings else set()
 
 
 def _of_model(row: Method, settings: Mapping[str, Any]) -> dict[str, Any]:

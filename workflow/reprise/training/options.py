@@ -43,7 +43,7 @@ class Training(Settings):
     l2: float = Field(
         0.0, ge=0, description="weight of the batch rows' squared norm, halved and divided by the batch size"
     )
-    max_epochs: int = Field(ge=1)
+    max_epochs: int = Field(ge=0, description="0: lists are made with the weights that it starts from")
     eval_every: int = Field(ge=1, description="epochs between two evaluations")
     patience: int = Field(ge=1, description="evaluations without a new best after which training stops")
     metric: Literal["hr", "recall", "ndcg", "mrr"] = Field(description="what is best")

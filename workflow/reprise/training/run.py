@@ -90,7 +90,7 @@ class Job:
     def search(self, saved: tuple[dict, dict] | None) -> Wrapper:
         """Train on `fit_on`, evaluate on `select_on`, stop when nothing better has come for `patience` evaluations."""
         method, trainer = self.build("search", self.options.fit_on)
-        if trainer is None:
+        if trainer is None or not self.options.max_epochs:
             self._evaluate(method, 0, 0, None)
             return method
         if saved:

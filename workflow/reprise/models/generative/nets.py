@@ -24,7 +24,8 @@ BART = {
              "decoder_attention_heads": 12, "encoder_ffn_dim": 3072, "decoder_ffn_dim": 3072},
 }
 T5 = {
-    "tiny": {"d_model": 64, "d_kv": 16, "d_ff": 256, "num_layers": 2, "num_heads": 4},
+    "tiny": {"d_model": 64, "d_kv": 16, "d_ff": 256, "num_layers": 2, "num_heads": 4,
+             "row_std": 0.125},  # as of BART
     "small": {"d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_heads": 8},
     "base": {"d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12},
 }
@@ -64,7 +65,11 @@ def bart(size: str, config: Mapping[str, Any] | None, vocabulary: int, pad: int,
 
 
 def t5(size: str, config: Mapping[str, Any] | None, vocabulary: int, pad: int, generator: torch.Generator) -> Net:
-    """T5 with fresh weights on the CPU; `config` is that of released weights, None for one of the sizes."""
+    """T5 with fresh weights on the CPU; `config` is that of released weights, None for one of the sizes.
+
+    Rows of pieces are drawn from N(0, 1), as T5's are, unless the size has a `row_std`; the factor of the rows that are
+    written makes up for it.
+    """
     transformers = _transformers()
     from transformers.models.t5.modeling_t5 import T5Stack
 
@@ -75,8 +80,14 @@ def t5(size: str, config: Mapping[str, Any] | None, vocabulary: int, pad: int, g
     reading.is_decoder, reading.use_cache, writing.is_decoder = False, False, True
     writing.num_layers = settings.num_decoder_layers
     encoder, decoder = _fresh(generator, lambda: T5Stack(reading), lambda: T5Stack(writing))
-    token = torch.empty(vocabulary, settings.d_model).normal_(0, settings.initializer_factor, generator=generator)
-    return Net(token, encoder, decoder, settings.d_model**-0.5)
+    deviation = 1.0 if config else row_std(size)
+    token = torch.empty(vocabulary, settings.d_model).normal_(0, deviation, generator=generator)
+    return Net(token, encoder, decoder, settings.d_model**-0.5 / deviation)
+
+
+def row_std(size: str) -> float:
+    """Standard deviation of the rows that a T5 of one of the sizes starts from."""
+    return T5[size].get("row_std", 1.0)
 
 
 def _agree(config: Mapping[str, Any] | None, sizes: Mapping[str, Any], size: str, keys: tuple[str, ...]) -> None:

@@ -88,6 +88,7 @@ class ReadPieces(Pieces):
         from tokenizers import Tokenizer  # only where a released model is built
 
         path = folder / "tokenizer.json"
+        self._where = str(path)
         if not path.is_file():
             raise RepriseError(str(path), expected="the tokenizer of the weights", found="no such file",
                                kind="weights")
@@ -113,6 +114,14 @@ class ReadPieces(Pieces):
             self.texts[number] = "" if number in taken else text.translate(SPACES)
 
     def of(self, words: Sequence[str]) -> list[list[int]]:
-        """The ids of each of `words`."""
+        """The ids of each of `words`; raises RepriseError where the pieces of one spell another.
+
+        A tokenizer of the right size that belongs to other weights would otherwise make all items alike.
+        """
         batch = self._tokenizer.encode_batch([" " + word for word in words], add_special_tokens=False)
+        for word, found in zip(words, batch, strict=True):
+            spelt = "".join(self.texts[number] for number in found.ids)
+            if spelt != " " + word:
+                raise RepriseError(self._where, expected=f"pieces that spell {' ' + word!r}", found=repr(spelt),
+                                   kind="weights", fix="put the tokenizer there that was released with the weights")
         return [found.ids for found in batch]

@@ -17,6 +17,7 @@ RANDOM = "random"
 # How a pickle begins, and the archive that PyTorch puts one into. Looked for only in what cannot be read: safetensors
 # begin with the length of their header, whose first byte may be the same.
 PICKLES = (b"\x80", b"PK\x03\x04")
+KEYS = ("vocab_size", "pad_token_id", "eos_token_id", "decoder_start_token_id")  # of config.json, all numbers
 TABLES = ("embed_tokens.weight", "lm_head.weight", "final_logits_bias")  # the table again, and zeros
 
 
@@ -26,9 +27,14 @@ def config_of(folder: Path, kind: str) -> dict[str, Any]:
         raise RepriseError(str(folder), expected=f"released weights: {CONFIG}, tokenizer.json and {WEIGHTS}",
                            found=f"no {CONFIG}", fix="fetch them with `python -m reprise fetch`", kind="weights")
     config = read_json(folder / CONFIG)
-    if config.get("model_type") != kind:
-        raise RepriseError(str(folder / CONFIG), expected=f"model_type: {kind}", kind="weights",
-                           found=f"model_type: {config.get('model_type')}")
+    found = config.get("model_type") if isinstance(config, dict) else None
+    if found != kind:
+        raise RepriseError(str(folder / CONFIG), expected=f"model_type: {kind}", found=f"model_type: {found}",
+                           kind="weights")
+    unknown = [key for key in KEYS if not isinstance(config.get(key), int)]
+    if unknown:
+        raise RepriseError(str(folder / CONFIG), expected=f"numbers for {', '.join(KEYS)}",
+                           found=f"none for {', '.join(unknown)}", fix="fetch the weights again", kind="weights")
     return config
 
 

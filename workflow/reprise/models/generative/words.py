@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from reprise.data.interactions import Interactions
+from reprise.errors import RepriseError
 from reprise.models.generative.pieces import Pieces
 
 HOLE = -1  # where a row of words holds none
@@ -82,8 +83,11 @@ class Words:
         """Ids of plain words."""
         return [self._plain[word] for word in words]
 
-    def special(self, number: int) -> int:
-        """Id of the word that is the special piece `number` alone."""
+    def special(self, number: int | None) -> int:
+        """Id of the word that is the special piece `number` alone; raises RepriseError where there is none."""
+        if number is None:
+            raise RepriseError("the tokenizer", expected="<s>, </s> and <mask>, as BART's has", found="not all of them",
+                               kind="weights", fix="put the tokenizer there that was released with the weights")
         return self._special[number]
 
     def user(self, users: Tensor) -> Tensor:
