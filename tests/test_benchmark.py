@@ -1,6 +1,9 @@
 """What a run costs is measured without leaving anything behind."""
 
 import json
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -93,3 +96,18 @@ def test_the_median_is_that_of_the_repeats(monkeypatch):
     ticks = iter([0, 5, 10, 11, 20, 23])  # 5, 1 and 3 seconds
     monkeypatch.setattr("time.perf_counter", lambda: next(ticks))
     assert median_seconds(lambda: None, 3) == 3
+
+
+def test_all_are_those_that_score_and_one_that_fails_stops_none(monkeypatch, capsys, caplog):
+    words, asked = ["benchmark", "genrec", "beauty", "all", "sound"], []
+
+    def measured(command, **options):
+        asked.append(command[command.index("beauty") + 1])
+        return SimpleNamespace(returncode=int(asked[-1] == "HGN"))
+
+    monkeypatch.setattr(subprocess, "run", measured)
+    monkeypatch.setattr(sys, "argv", ["reprise", *words])
+    assert main(words) == 1
+    assert {"SASRec", "HGN", "S3-Rec", "BERT4Rec"} < set(asked) and asked[-1] != "HGN"
+    assert not any(name.startswith(("GenRec", "P5")) for name in asked)
+    assert "not HGN" in caplog.text + capsys.readouterr().err

@@ -3,8 +3,9 @@ of methods that write also the tokens a second that training reads, and of all t
 
 Trains on prepared data as a run does, with the configured device and threads, after a few steps to warm up. Prints one
 JSON object a method on standard output and keeps nothing: no run, no checkpoint (on a GPU, the lock that every run
-takes). `all` measures every method of the paper, each in a process of its own, so that peak memory is its own. With
-`--generated` on random data of the data set's size, where the data are not at hand; few users are ranked then.
+takes). `all` measures every method of the paper that scores, each in a process of its own, so that peak memory is its
+own; one that writes, whose epoch and ranking can take hours, is measured by its name. With `--generated` on random data
+of the data set's size, where the data are not at hand; few users are ranked then.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from reprise.config import Config
 from reprise.data.generated import generated
 from reprise.errors import RepriseError
 from reprise.papers import Run, load_paper
+from reprise.sourcecode import trainer_of
 from reprise.training.devices import leased
 from reprise.training.execution import Execution, keep_freed_memory
 
@@ -39,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Name a run but for its seed, and how often to measure."""
     parser.add_argument("paper")
     parser.add_argument("dataset")
-    parser.add_argument("method", help="as its table prints it, for instance MACR_MF; or all")
+    parser.add_argument("method", help="as its table prints it, for instance MACR_MF; or all that score")
     parser.add_argument("reading", help="printed or sound")
     parser.add_argument("--epochs", type=int, default=3, metavar="N", help="epochs a repeat (default 3)")
     parser.add_argument("--steps", type=int, metavar="N", help="steps a repeat, in place of epochs")
@@ -55,7 +57,8 @@ def main(args: argparse.Namespace, config: Config) -> None:
                            found=f"{args.epochs}, {args.steps} and {args.repeats}")
     paper = load_paper(args.paper)
     if args.method == "all":
-        _each_apart([name for name, method in paper.methods.items() if not method.not_run and not method.rerank])
+        _each_apart([name for name, method in paper.methods.items() if not method.not_run and not method.rerank
+                     and trainer_of(method.method) != "texts"])
         return
     if paper.method(args.method).rerank:
         raise RepriseError(f"benchmark {args.method}", expected="a row that is trained", found="a re-ranker")
@@ -76,10 +79,15 @@ def main(args: argparse.Namespace, config: Config) -> None:
 
 
 def _each_apart(methods: list[str]) -> None:
-    """Run this command once a method, `all` replaced by its name."""
+    """Run this command once a method, `all` replaced by its name; raises RepriseError at the end where some failed."""
+    failed = []
     for method in methods:
         command = [method if word == "all" else word for word in sys.argv[1:]]
-        subprocess.run([sys.executable, "-m", "reprise", *command], check=True)
+        if subprocess.run([sys.executable, "-m", "reprise", *command]).returncode:
+            failed.append(method)
+    if failed:
+        raise RepriseError("benchmark all", expected="every method measured", found=f"not {', '.join(failed)}",
+                           fix="see what each of them said above")
 
 
 def measure(execution: Execution, epochs: int, repeats: int, steps: int | None = None) -> dict[str, Any]:
