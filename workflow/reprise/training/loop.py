@@ -41,7 +41,7 @@ class Loop:
         return self.steps / self.steps_per_epoch
 
     @property
-    def loss(self) -> float:
+    def mean_loss(self) -> float:
         """Mean loss of the steps since `train` last ended; the device is waited for."""
         return float(self.total) / (self.steps - self.since)
 
@@ -68,7 +68,7 @@ class Loop:
                 self.seconds += time.perf_counter() - started
                 between()
                 started = time.perf_counter()
-        loss = self.loss
+        loss = self.mean_loss
         self.seconds += time.perf_counter() - started
         self.total, self.since = torch.zeros_like(self.total), self.steps
         if not math.isfinite(loss) or loss > DIVERGED * self.first_loss:

@@ -138,7 +138,7 @@ class Job:
             now = time.monotonic()
             if now - self.shown_at > SHOW_EVERY:
                 self.shown_at = now
-                self._show(trainer, total, trainer.loss, bar)
+                self._show(trainer, total, trainer.mean_loss, bar)
 
         end = min(total, (trainer.steps // trainer.steps_per_epoch + 1) * trainer.steps_per_epoch)
         loss = trainer.train(end - trainer.steps, between)
