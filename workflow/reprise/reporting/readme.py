@@ -11,7 +11,7 @@ from reprise.errors import RepriseError
 from reprise.papers import load_paper
 from reprise.reporting import record, rendering
 from reprise.reporting.pairs import significance_of
-from reprise.reporting.results import Results, empty
+from reprise.reporting.results import load_results
 from reprise.reporting.tables import lay_out, table_frame
 
 # The opening mark names what is shown: <!-- results:start PAPER TABLE DATASET FIGURE -->
@@ -23,11 +23,9 @@ def shown(paper_name: str, table: str, dataset: str, figure: str) -> str:
     paper = load_paper(paper_name)
     # A folder without results: what is of record is all there is.
     config = make_config({"datasets": dataset, "results": str(record.RECORD)})
-    results = Results(paper, config, empty())
+    results = load_results(paper, config, record.BUDGET)
     frame = table_frame(table, results, record.with_record(results), significance_of(paper, config))
-    frame = frame[frame["dataset"] == dataset]
-    run = frame.groupby("method")["mean"].transform("count") > 0
-    sheet = lay_out(table, paper, frame[run])
+    sheet = lay_out(table, paper, frame[frame["dataset"] == dataset])
     sheet = replace(sheet, title=f"{paper.name}, {table}: {sheet.title}")
     picture = record.RECORD / "figures" / f"{paper_name}_{figure}.png"
     return f"{rendering.markdown(sheet)}\n![{paper.name}, {figure}: {paper.figures[figure].title}]({picture})\n"

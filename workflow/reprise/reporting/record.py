@@ -27,6 +27,7 @@ from reprise.reporting.results import (
 
 SUMMARY = [*CELL, "mean", "sd", "seeds", "atol", "device", "data"]
 ATOL = 1e-6
+BUDGET = "budget: no run of it is on record yet"
 GROUP = ["dataset", "reading", "method", "variant"]
 IDENTITY = [*RUN, "device", "threads", "fingerprint"]
 PLACE = ["seed", "device", "threads"]  # of two runs of one cell: who must agree

@@ -22,7 +22,7 @@ def write_pages() -> None:
     config: Config = make_config({"datasets": ",".join(dict.fromkeys(shown)), "results": str(record.RECORD)})
     sections = []
     for paper in papers:
-        results = load_results(paper, config)
+        results = load_results(paper, config, record.BUDGET)
         frame, pairs = record.with_record(results), significance_of(paper, config)
         for name in paper.tables:
             write_table(name, results, frame, pairs, Path(record.RECORD, "tables", f"{paper.name}_{name}"))

@@ -149,8 +149,11 @@ def _by_row(runs: Iterable[Run]) -> dict[tuple, list[Run]]:
     return rows
 
 
-def load_results(paper: Paper, config: Config) -> Results:
-    """Read the finished runs of `paper` that `config` selects; one of other code or settings is stale and not used."""
+def load_results(paper: Paper, config: Config, unrun: str = "no finished run") -> Results:
+    """Read the finished runs of `paper` that `config` selects; one of other code or settings is stale and not used.
+
+    `unrun` is said of a run that nothing but time stands in the way of.
+    """
     runs, absent, parts = {}, {}, [_statistics(paper, config)]
     for planned in plan(paper, paper.exhibits, config):
         if planned.run.seed not in config.seeds:  # made for others to be ranked anew, and shown nowhere
@@ -159,7 +162,7 @@ def load_results(paper: Paper, config: Config) -> Results:
         if planned.reason:
             absent[planned.run] = planned.reason
         elif not (folder / "run.json").exists():
-            absent[planned.run] = "no finished run"
+            absent[planned.run] = unrun
         elif (record := read_json(folder / "run.json"))["code"] != planned.code:
             absent[planned.run] = "stale: its code or settings have changed since"
         else:
