@@ -4,6 +4,7 @@ Each test of a run starts torchrun, whose processes talk by gloo; ports and meet
 """
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -32,9 +33,10 @@ from reprise.training.store import cell_fingerprint
 from safetensors.torch import load_file
 
 TESTS = Path(__file__).resolve().parent
-RUN = Run("genrec", "small-sequences", "sound", "", "GenRec_tiny", "constrained=true~pretraining=false", 1)
+RUN = Run("genrec", "small-sequences", "sound", "", "GenRec_tiny", "pretraining=false", 1)
 USERS, ITEMS = 40, 30
 ROUNDING = 1e-5  # wrong ways to share a step change a loss by more than a hundred times as much
+ADAMS = 1e-4  # what becomes of it in a weight whose gradients are as small; wrong ways change one ten times as much
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,7 @@ def test_two_processes_take_the_steps_of_one_and_write_the_same_lists(steps, cas
     both, one = steps
     for found in both:
         torch.testing.assert_close(found[case]["losses"], one[case]["losses"], rtol=0, atol=ROUNDING)
-        torch.testing.assert_close(found[case]["weights"], one[case]["weights"], rtol=0, atol=ROUNDING)
+        torch.testing.assert_close(found[case]["weights"], one[case]["weights"], rtol=0, atol=ADAMS)
         torch.testing.assert_close(found[case]["scores"], one[case]["scores"], rtol=0, atol=ROUNDING)
         assert torch.equal(found[case]["items"], one[case]["items"])
     assert all(torch.equal(both[0][case][key], both[1][case][key]) for key in both[0][case]), "to the bit"
@@ -78,7 +80,7 @@ def test_a_wrong_way_to_share_would_be_seen(steps, wrong):
     both, one = steps
     right = one[shared_steps.WRONG[wrong][0]]
     assert (both[0][wrong]["losses"] - right["losses"]).abs().max() > 100 * ROUNDING
-    assert (both[0][wrong]["weights"] - right["weights"]).abs().max() > 100 * ROUNDING
+    assert (both[0][wrong]["weights"] - right["weights"]).abs().max() > 10 * ADAMS
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
@@ -139,7 +141,9 @@ def test_a_job_fails_as_one_goes_on_as_one_and_is_the_run_of_one_process(
     assert not any(scratch.iterdir())
 
     two = run(config, processes=2)
-    assert f"resumed in search at step {failing_worker.STEPS // 6 * 6}" in capfd.readouterr().err
+    # In the middle of an epoch of six steps; the last checkpoint may have been cut short.
+    assert re.search(f"resumed in search at step ({failing_worker.STEPS}|{failing_worker.STEPS - 1})\n",
+                     capfd.readouterr().err)
     assert not failure.exists() and not any(scratch.iterdir()) and not (two / "checkpoint.safetensors").exists()
     told = [read_json(two / file) for file in ("run.json", "cost.json")]
     assert all(one["processes"] == 2 and one["device"].startswith("2 x cpu") for one in told)
