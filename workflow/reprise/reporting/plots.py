@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -89,7 +89,7 @@ def canvas(name: str, results: Results, frame: pd.DataFrame) -> Canvas:
     datasets = datasets_of(paper, exhibit, results.config)
     frame = under_labels(results, frame, exhibit.methods)
     frame = frame[frame["dataset"].isin(datasets)]
-    groups = _groups(paper, exhibit, frame)
+    groups = _in_order(_groups(paper, exhibit, frame), datasets, paper, exhibit)
     frame = frame[
         (frame["method"] != "")
         & frame["metric"].isin(exhibit.metrics)
@@ -103,16 +103,25 @@ def canvas(name: str, results: Results, frame: pd.DataFrame) -> Canvas:
             for method in exhibit.methods
         )
     )
+    single, swept = (_in_order(cells(rows), datasets, paper, exhibit)
+                     for rows in (frame[frame["group"] == ""], frame[is_swept(frame)]))
     return Canvas(
         paper,
         exhibit,
-        cells(frame[frame["group"] == ""]),
-        points(cells(frame[is_swept(frame)])),
+        single,
+        points(swept),
         groups,
         printed_numbers(paper),
         claims_of(paper, exhibit),
         reason,
     )
+
+
+def _in_order(rows: pd.DataFrame, datasets: Iterable[str], paper: Paper, exhibit: Exhibit) -> pd.DataFrame:
+    """Cells by data set, reading and row, each in the order in which the paper is written down, not of their dates."""
+    named = {"dataset": datasets, "reading": paper.readings, "method": exhibit.methods}
+    places = {column: {name: place for place, name in enumerate(names)} for column, names in named.items()}
+    return rows.sort_values(list(places), kind="stable", key=lambda column: column.map(places[column.name]))
 
 
 def _groups(paper: Paper, exhibit: Exhibit, frame: pd.DataFrame) -> pd.DataFrame:
