@@ -171,3 +171,16 @@ def test_a_session_with_fewer_runs_takes_nothing_away(tmp_path, folder, monkeypa
     again = pd.read_csv(folder / "tables/macr_claims.csv").set_index(["id", "reading"])["verdict"]
     assert again.to_dict() == judged.to_dict()
     assert len(pd.read_csv(folder / "tables/macr_significance.csv")) == pairs
+
+
+def test_what_a_session_left_out_is_no_reason_of_record():
+    columns = {"reading": "sound", "effect": ""}
+    rows = [("C1", "holds", "", "5"), ("C2", "not run", "2 of 2 not run: MF: left out by methods=MACR_MF w/o L_I", "5"),
+            ("C3", "not run", "licence: needs a person", "5"), ("C4", "not run", "GenRec: no row of paper.yaml", "5")]
+    standing = pd.DataFrame([dict(zip(("id", "verdict", "reason", "of_seeds"), row, strict=True)) | columns
+                             for row in rows])
+    fresh = standing.assign(verdict="not run", reason="no finished run", of_seeds="1").iloc[[0, 3]]
+    found = record._laid_over(fresh, standing, ["id", "reading"]).set_index("id")
+    assert found["verdict"].tolist() == ["holds", "not run", "not run", "not run"]
+    assert found["reason"].tolist() == [
+        "", f"2 of 2 not run: MF: {record.BUDGET}", "licence: needs a person", record.BUDGET]

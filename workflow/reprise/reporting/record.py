@@ -28,6 +28,7 @@ from reprise.reporting.results import (
 SUMMARY = [*CELL, "mean", "sd", "seeds", "atol", "device", "data"]
 ATOL = 1e-6
 BUDGET = "budget: no run of it is on record yet"
+UNRUN = r"left out by .*$|no finished run$|stale: .*$"  # how a session that lacks a run ends its reason
 GROUP = ["dataset", "reading", "method", "variant"]
 IDENTITY = [*RUN, "device", "threads", "fingerprint"]
 PLACE = ["seed", "device", "threads"]  # of two runs of one cell: who must agree
@@ -145,10 +146,15 @@ def _texts(path: Path) -> pd.DataFrame:
 
 
 def _laid_over(fresh: pd.DataFrame, standing: pd.DataFrame, key: list[str]) -> pd.DataFrame:
-    """One row a `key`: judged before unjudged, then of more seeds before fewer, then fresh before standing."""
-    rows = pd.concat([part for part in (fresh, standing) if len(part)] or [fresh])
+    """One row a `key`: judged before unjudged, of these those of more seeds before fewer, then fresh before standing.
+
+    What a session selected is no reason why the record lacks something.
+    """
+    rows = pd.concat([part for part in (fresh, standing) if len(part)] or [fresh], ignore_index=True)
     unjudged = rows["verdict"] == "not run" if "verdict" in rows else rows["low"] == ""
-    rows = rows.assign(unjudged=unjudged, fewer=-rows["of_seeds"].astype(int))
+    if "reason" in rows:
+        rows["reason"] = rows["reason"].str.replace(UNRUN, BUDGET, regex=True)
+    rows = rows.assign(unjudged=unjudged, fewer=(-rows["of_seeds"].astype(int)).mask(unjudged, 0))
     rows = rows.sort_values(["unjudged", "fewer"], kind="stable").drop(columns=["unjudged", "fewer"])
     return rows.drop_duplicates(key).sort_values(key, kind="stable", ignore_index=True)
 
