@@ -6,12 +6,14 @@ import pytest
 from reprise.config import Config
 from reprise.errors import RepriseError
 from reprise.papers import Run, claim_ids, load_paper, resolve, spec_code, variant_of
+from reprise.papers.loading import check
 from reprise.papers.specs import starts_of
 from reprise.reporting.answers import Answers
 from reprise.reporting.claims import parse_claims
 from reprise.reporting.judging import judge_claims
 from reprise.reporting.printed import printed_claims, restated
 from reprise.reporting.results import Results, empty
+from reprise.reporting.verdict_rows import _protocol
 from reprise.selection import behind, planned, runs_of
 from reprise.tuning import spec_of
 
@@ -88,3 +90,23 @@ def test_a_row_that_trains_nothing_starts_from_another():
     rows["methods"]["P5-S(2-13)"].pop("starts_from")
     with pytest.raises(RepriseError, match="(?s)starts_from, where training.max_epochs is 0"):
         resolve(type(PAPER)(**rows), "beauty", "sound", "P5-S(2-13)")
+
+
+def test_a_row_that_makes_lists_alone_says_that_its_weights_were_capped():
+    results = Results(PAPER, Config(max_epochs=2), empty())
+    for row in ("P5-S(2-3)", "P5-S(2-13)", "P5-S(2-13)[beams=4]"):
+        assert "max_epochs=2 for 10" in _protocol(results, "beauty", "printed", row, "main"), row
+
+
+def test_what_sizes_a_model_is_handed_on_and_what_trains_its_start_is_not():
+    dacsr = load_paper("dacsr")
+    starts = starts_of(dacsr, "DACSR[dim=32;weight=0.9]")
+    assert starts == {"accuracy": "SASRec_D64[dim=32]", "calibration": "SASRec_D64_calibration[dim=32]"}
+
+
+def test_a_reading_of_a_row_on_one_data_set_must_exist():
+    decrs = load_paper("decrs").model_dump(mode="json", exclude_defaults=True)
+    there = decrs["methods"]["DecRS_FM"]["datasets"]["amazon-book"]
+    there["readings"]["pritned"] = there["readings"].pop("printed")
+    with pytest.raises(RepriseError, match="pritned"):
+        check(type(PAPER)(**decrs), "papers/decrs/paper.yaml")

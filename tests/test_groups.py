@@ -169,6 +169,16 @@ def test_a_figure_plots_every_group_in_order(results, name):
     assert all(list(one.get_xdata()) == [0, 1, 2, 3, 4, 5] for one in lines)
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_panels_stand_in_the_order_of_the_papers_files_whatever_the_rows(results, name):
+    backwards = results.frame.iloc[::-1]
+    _, plotted = draw(name, results, backwards)
+    assert list(plotted["reading"].unique()) == list(PAPER.readings)
+    for _, part in plotted.groupby("reading"):
+        shown = set(part["method"])
+        assert list(part["method"].unique()) == [one for one in PAPER.figures[name].methods if one in shown]
+
+
 def test_the_caption_says_what_was_found(results):
     assert "MACR_MF, Adressa, sound: falls (0.902, 0.802," in caption("figure10", results, results.frame)
     assert "MACR_MF, Adressa, sound: rises" in caption("figure11", results, results.frame)

@@ -334,7 +334,8 @@ def test_plan_counts_what_is_left(config, capsys, monkeypatch, tmp_path):
 
 def test_hours_are_step_times_times_steps(config, monkeypatch):
     """Two known runs of 4 and 6 s for 100 and 200 steps: 35 ms a step, 150 steps, 5.25 s."""
-    known = {"dataset": "small-world", "method": "MF", "reading": "sound", "bytes": 10.0, "device": "cpu"}
+    known = {"dataset": "small-world", "method": "MF", "reading": "sound", "only_lists": False, "bytes": 10.0,
+             "device": "cpu"}
     costs = pd.DataFrame([{**known, "wall_s": 4.0, "steps": 100}, {**known, "wall_s": 6.0, "steps": 200}])
     paper = load_paper("macr")
 
@@ -354,3 +355,18 @@ def test_hours_are_step_times_times_steps(config, monkeypatch):
 def test_the_receipt_is_json_that_a_person_can_read(config):
     text = (Path(run(config).folder) / "run.json").read_text()
     assert json.loads(text)["spec"]["method"]["fusion"] == "pairwise" and text.count("\n") > 30
+
+
+def test_hours_of_lists_alone_are_told_apart_from_those_of_a_training(config):
+    known = {"dataset": "beauty", "method": "GenRec", "reading": "sound", "bytes": 10.0, "device": "cpu"}
+    costs = pd.DataFrame([{**known, "only_lists": False, "wall_s": 36_000.0, "steps": 100_000},
+                          {**known, "only_lists": True, "wall_s": 60.0, "steps": 0}])
+    paper = load_paper("genrec")
+
+    def expected(variant, rows):
+        one = selection.Planned(Run("genrec", "beauty", "sound", "", "GenRec", variant, 1), "", None)
+        found = plan.expect(paper, one, rows, config)
+        return found and found.seconds
+
+    assert expected("constrained=true", costs) == 60 and expected("main", costs) == pytest.approx(36_000)
+    assert expected("constrained=true", costs[:1]) is None and expected("main", costs[1:]) is None

@@ -20,9 +20,10 @@ from reprise.evaluation.written import cleaned, counted
 from reprise.methods import writing
 from reprise.methods.writing import prefixes
 from reprise.models.generative.words import HOLE
+from reprise.training import checkpoint
 from reprise.training.build import build, make_trainer
 from reprise.training.options import Training
-from reprise.training.run import ranking_of
+from reprise.training.run import ranking_of, train
 
 USERS, ITEMS = 20, 30
 LISTS = {"beams": 6, "kept": 5, "longest": 6, "constrained": True, "early_stopping": False, "duplicates": "first",
@@ -278,6 +279,22 @@ def test_stopped_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bits(data, nam
     assert second.train(3) == whole.train(3) and second.pieces == whole.pieces
     for key, tensor in whole.state()[0].items():
         assert torch.equal(tensor, second.state()[0][key]), key
+
+
+def test_lists_alone_need_no_settings_of_training(data, tmp_path):
+    pairs = torch.stack([data.users, data.items], 1).numpy()
+    held = pairs[np.r_[np.flatnonzero(np.diff(pairs[:, 0])), len(pairs) - 1]]  # each user's last
+    made_of = Prepared(USERS, ITEMS, pairs, held, held, "small-sequences", ordered=True,
+                       features={"shuffled": pa.array(data.features["shuffled"].values.numpy())})
+    model, method = SPECS["written"]
+    spec = {"model": model, "method": method, "training": options().model_dump() | {"max_epochs": 0, "schedule": None}}
+    trained = made(data)
+    checkpoint.save(tmp_path / "weights", dict(trained.state_dict()), {})
+    origin = {phase: {"": tmp_path / "weights"} for phase in ("search", "refit")}
+    left = train(tmp_path / "run", made_of, spec, 2, "cpu", "lists", origin=origin)
+    assert (left["steps"], left["trained_steps"]) == (0, 0)
+    kept, _ = checkpoint.load(tmp_path / "run" / left["list"] / "model.safetensors")
+    assert all(torch.equal(kept[name], tensor) for name, tensor in trained.state_dict().items())
 
 
 def test_the_rate_rises_and_falls_as_in_transformers(data):

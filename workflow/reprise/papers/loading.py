@@ -86,7 +86,8 @@ def check(paper: Paper, where: str) -> None:
                     f"{where}, {kind}.{unused}", expected=f"a {kind[:-1]} that some row uses", found=unused
                 )
     for name, method in paper.methods.items():
-        for reading in set(method.readings) - set(paper.readings):
+        there = {reading for layer in method.datasets.values() for reading in layer.readings}
+        for reading in sorted({*method.readings, *there} - set(paper.readings)):
             raise RepriseError(
                 f"{where}, methods.{name}.readings", expected="one of " + ", ".join(paper.readings), found=reading
             )

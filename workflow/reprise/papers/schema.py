@@ -100,7 +100,8 @@ class Method(Settings):
     starts_from: str | dict[str, str] = Field(
         {},
         description="the method whose run, on the same data and with the same seed, leaves the first weights; or one "
-        "for each of several parts of the model. Of a variant's settings it has those that it knows",
+        "for each of several parts of the model. Of a variant's settings it has those that it knows, but "
+        "for those of its method that it sets itself",
     )
     rerank: str | None = Field(None, description="a file of reprise/rerank, in place of model and method")
     reranks: str | tuple[str, ...] = Field(

@@ -82,7 +82,7 @@ def resolve(
     training = laid(lambda layer: layer.training, searched("training"))
     if max_epochs is not None:
         training["max_epochs"] = min(max_epochs, training.get("max_epochs", max_epochs))
-    if _of_lists(row, settings):
+    if only_lists(paper, method):
         training["max_epochs"] = 0
     starts = {
         part: {"method": start, "code": spec_code(resolve(paper, dataset, reading, start, max_epochs))}
@@ -102,8 +102,8 @@ def resolve(
 def starts_of(paper: Paper, label: str) -> dict[str, str]:
     """By part of the model, the row that a row starts from, with those settings of its own that the other has, too.
 
-    What the other row sets for itself stays so: an encoder that is trained for one loss alone, whatever the weight in
-    the sum of losses that comes after. None where its settings say `pretraining: false`.
+    What the other row sets of its method stays so: an encoder is trained for one loss alone, whatever the weight in the
+    sum of losses that comes after. None where its settings say `pretraining: false`.
 
     A row whose brackets name what only lists are made by is its method's own row, listed in another way: it starts from
     that and trains no further.
@@ -116,11 +116,18 @@ def starts_of(paper: Paper, label: str) -> dict[str, str]:
     return {part: _with(paper, start, settings) for part, start in starts.items()}
 
 
+def only_lists(paper: Paper, label: str) -> bool:
+    """Whether a row makes lists with another row's weights and trains nothing."""
+    name, settings = paper.row(label)
+    row = paper.methods[name]
+    return row.settings.training.get("max_epochs") == 0 or bool(_of_lists(row, settings))
+
+
 def _with(paper: Paper, start: str, settings: Mapping[str, Any]) -> str:
     row = paper.methods[start]
     model, method = str(row.model), row.method
     known = {*options_of("models", model).model_fields, *options_of("methods", method).model_fields}
-    known -= {*row.settings.models.get(model, {}), *row.settings.methods.get(method, {})}
+    known -= set(row.settings.methods.get(method, {}))
     return _named(start, {key: value for key, value in settings.items() if key in known})
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from reprise.config import Config
 from reprise.evaluation.significance import kendall
 from reprise.papers import MAIN, TUNED, Paper, load_paper, resolve
+from reprise.papers.specs import only_lists, starts_of
 from reprise.reporting.printed import printed_numbers
 from reprise.reporting.results import STATISTICS, Results, cells, under_labels
 from reprise.reporting.verdicts import UNRESOLVED, Circumstances, judge_number
@@ -127,7 +128,10 @@ def departure(paper: Paper, dataset: str, reading: str, method: str, variant: st
 def _protocol(results: Results, dataset: str, reading: str, method: str, variant: str) -> str:
     """What may set a run apart from the print: the reading's departures, shortcuts, epochs that were capped."""
     paper, most = results.paper, results.config.max_epochs
-    spec = resolve(paper, dataset, reading, method)
+    label = method
+    while only_lists(paper, label):  # whose weights are another row's
+        (label,) = starts_of(paper, label).values()
+    spec = resolve(paper, dataset, reading, label)
     capped = most is not None and most < spec["training"]["max_epochs"]
     said = (departure(paper, dataset, reading, method, variant), shortcuts_text(paper, dataset, reading, method),
             f"max_epochs={most} for {spec['training']['max_epochs']}" if capped else "")

@@ -19,7 +19,8 @@ from reprise.config import Config
 from reprise.data.catalogue import RECEIPT, load_catalogue
 from reprise.errors import RepriseError
 from reprise.files import read_json
-from reprise.papers import TUNED, Paper, resolve
+from reprise.papers import TUNED, Paper, Run, resolve
+from reprise.papers.specs import only_lists
 from reprise.reporting.record import newest, read_runs
 from reprise.reporting.regression import recorded_runs
 from reprise.selection import Planned
@@ -28,7 +29,7 @@ from reprise.training.store import entries
 from reprise.tuning import Search, search_of
 
 HELP = "count the runs, hours and gigabytes of a target"
-CELL = ["dataset", "method", "reading"]
+CELL = ["dataset", "method", "reading", "only_lists"]
 COST = ["wall_s", "steps", "bytes", "device"]
 
 
@@ -63,7 +64,7 @@ def describe(paper: Paper, planned: list[Planned], config: Config) -> Iterable[s
     possible = [one for one in planned if one.reason is None]
     waiting = [one for one in possible if not _finished(one, config)]
     yield f"{paper.name}: {len(planned)} runs selected, {len(possible) - len(waiting)} finished, {len(waiting)} to run"
-    costs = measured_costs(paper.name, config)
+    costs = measured_costs(paper, config)
     yield from _searches(paper, possible, costs, config)
     expected = [expect(paper, one, costs, config) for one in waiting]
     timed = [one for one in expected if one]
@@ -131,7 +132,8 @@ class Expected:
 def expect(paper: Paper, one: Planned, costs: pd.DataFrame, config: Config) -> Expected | None:
     """Expect of a run what its cell took, or else what its method took in another reading; None if neither ran."""
     dataset, method, reading = _cell(one)
-    alike = costs[(costs["dataset"] == dataset) & (costs["method"] == method)]
+    lists = only_lists(paper, one.run.label)
+    alike = costs[(costs["dataset"] == dataset) & (costs["method"] == method) & (costs["only_lists"] == lists)]
     own = alike[alike["reading"] == reading]
     seen = own if len(own) else alike
     if seen.empty:
@@ -144,7 +146,7 @@ def expect(paper: Paper, one: Planned, costs: pd.DataFrame, config: Config) -> E
 
 def _most_steps(paper: Paper, one: Planned, config: Config) -> float:
     """The steps of a run that is never stopped early: all epochs of the search and, if there is one, of the refit."""
-    training = resolve(paper, one.run.dataset, one.run.reading, one.run.method, config.max_epochs)["training"]
+    training = resolve(paper, one.run.dataset, one.run.reading, one.run.label, config.max_epochs)["training"]
     stats = Path(config.results, paper.name, one.run.dataset, "data", "stats.json")
     counts = read_json(stats) if stats.exists() else paper.dataset(one.run.dataset).expect
 
@@ -163,24 +165,32 @@ def _finished(one: Planned, config: Config) -> bool:
     return path.exists() and read_json(path)["code"] == one.code
 
 
-def measured_costs(paper: str, config: Config) -> pd.DataFrame:
+def measured_costs(paper: Paper, config: Config) -> pd.DataFrame:
     """What each known run took: `CELL + COST`, a row a run.
 
     A cell's rows come from this machine's results where there are any, else from the record, which holds no sizes.
     """
     rows = []
     held = entries(Path(config.resources, "store"))
-    for path in Path(config.results, paper).glob("*/runs/*/*/seed*/run.json"):
+    for path in Path(config.results, paper.name).glob("*/runs/*/*/seed*/run.json"):
         run, cost = read_json(path), read_json(path.with_name("cost.json"))
+        run["only_lists"] = _only_lists(paper, run["method"], run["variant"])
         size = _size(held.get(run["fingerprint"]))
         rows.append({**{name: run[name] for name in CELL}, **{name: cost.get(name) for name in COST}, "bytes": size})
     here = pd.DataFrame(rows, columns=[*CELL, *COST])
-    record = newest(read_runs(paper))
+    record = newest(read_runs(paper.name))
     record = record[record["metric"].isin(["wall_s", "steps"])]
+    rows = record[["method", "variant"]].to_numpy(object).tolist()
+    record = record.assign(only_lists=pd.Series([_only_lists(paper, *row) for row in rows], record.index, dtype=bool))
     wide = record.pivot(index=[*CELL, "seed", "fingerprint", "device"], columns="metric", values="value").reset_index()
     wide = wide[~wide.set_index(CELL).index.isin(here.set_index(CELL).index)].assign(bytes=math.nan)
     both = [frame[[*CELL, *COST]] for frame in (here, wide) if len(frame)]
     return pd.concat(both, ignore_index=True) if both else here
+
+
+def _only_lists(paper: Paper, method: str, variant: str) -> bool:
+    label = Run(paper.name, "", "", "", method, variant, 0).label
+    return paper.has_row(label) and only_lists(paper, label)
 
 
 def _size(folder: Path | None) -> float:

@@ -40,10 +40,16 @@ class Loop:
         """Epochs done, of `steps_per_epoch` steps each."""
         return self.steps / self.steps_per_epoch
 
-    @property
     def mean_loss(self) -> float:
-        """Mean loss of the steps since `train` last ended; the device is waited for."""
-        return float(self.total) / (self.steps - self.since)
+        """Mean loss of the steps since `train` last ended."""
+        return self._waited_total() / (self.steps - self.since)
+
+    def _waited_total(self) -> float:
+        """The sum of the losses. The device is waited for, which is time that steps take."""
+        started = time.perf_counter()
+        total = float(self.total)
+        self.seconds += time.perf_counter() - started
+        return total
 
     def train(self, steps: int, between: Callable[[], None] = lambda: None) -> float:
         """Take `steps` steps; return the mean loss since the last call that ended, L2 included.
@@ -57,19 +63,17 @@ class Loop:
             The loss is not finite, or far above the first step's.
         """
         self.method.forget()  # what ranking keeps is of the weights before these steps
-        started = time.perf_counter()
         for left in range(steps, 0, -1):
+            started = time.perf_counter()
             loss = self._step()
             if self.first_loss is None:
                 self.first_loss = float(loss)
             self.steps += 1
             self.total += loss
+            self.seconds += time.perf_counter() - started
             if left > 1:
-                self.seconds += time.perf_counter() - started
                 between()
-                started = time.perf_counter()
-        loss = self.mean_loss
-        self.seconds += time.perf_counter() - started
+        loss = self.mean_loss()
         self.total, self.since = torch.zeros_like(self.total), self.steps
         if not math.isfinite(loss) or loss > DIVERGED * self.first_loss:
             raise RepriseError(
@@ -102,12 +106,13 @@ class Loop:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that the next step depends on."""
+        total = self._waited_total()
         return over("weights", self.method.state_dict()), {
             "phase": self.phase,
             "steps": self.steps,
             "seconds": self.seconds,
             "first_loss": self.first_loss,
-            "total": float(self.total),
+            "total": total,
             "since": self.since,
         }
 

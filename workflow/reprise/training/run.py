@@ -84,13 +84,13 @@ class Job:
         for piece, path in self.origin.get(phase, {}).items():
             weights, _ = checkpoint.load(path)
             method.start_from({name: tensor.to(self.device) for name, tensor in weights.items()}, piece)
-        trainable = method.model.trainable
-        return method, make_trainer(method, interactions, self.options, self.seed, phase) if trainable else None
+        learns = method.model.trainable and self.options.max_epochs
+        return method, make_trainer(method, interactions, self.options, self.seed, phase) if learns else None
 
     def search(self, saved: tuple[dict, dict] | None) -> Wrapper:
         """Train on `fit_on`, evaluate on `select_on`, stop when nothing better has come for `patience` evaluations."""
         method, trainer = self.build("search", self.options.fit_on)
-        if trainer is None or not self.options.max_epochs:
+        if trainer is None:
             self._evaluate(method, 0, 0, None)
             return method
         if saved:
@@ -138,7 +138,7 @@ class Job:
             now = time.monotonic()
             if now - self.shown_at > SHOW_EVERY:
                 self.shown_at = now
-                self._show(trainer, total, trainer.mean_loss, bar)
+                self._show(trainer, total, trainer.mean_loss(), bar)
 
         end = min(total, (trainer.steps // trainer.steps_per_epoch + 1) * trainer.steps_per_epoch)
         loss = trainer.train(end - trainer.steps, between)
