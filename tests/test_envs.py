@@ -79,6 +79,6 @@ def test_each_environment_holds_what_its_stages_import(root):
 
 def test_the_actions_file_runs_the_tests_and_the_regression(root):
     text = (root / ".github/workflows/ci.yml").read_text()
-    commands = [step["run"] for step in yaml.safe_load(text)["jobs"]["test"]["steps"] if "run" in step]
-    assert commands == [".ci/run", ".venv/bin/snakemake --cores 2 regression"]
+    tests, regression = [step["run"] for step in yaml.safe_load(text)["jobs"]["test"]["steps"] if "run" in step]
+    assert tests == ".ci/run" and regression.startswith(".venv/bin/snakemake --cores 2 regression ")
     assert "make test" in (root / ".ci/run").read_text()
