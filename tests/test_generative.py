@@ -51,6 +51,14 @@ def t5(data, seed=0, **changes):
     return p5.Model(p5.Options(**{**T5, **changes}), data, torch.Generator().manual_seed(seed)).eval()
 
 
+def as_released(model):
+    """The same model with T5's rows and factor as transformers has them; what is written stays the same."""
+    if isinstance(model, p5.Model):
+        model.token.data /= nets.row_std("tiny")
+        model.factor *= nets.row_std("tiny")
+    return model
+
+
 def louder(model, factor=8.0):
     """The same model with a table of pieces that tells them apart, so that its answers differ from user to user."""
     with torch.no_grad():
@@ -292,10 +300,7 @@ def test_the_search_equals_that_of_transformers(data, make, width, early):
     import transformers
     from transformers.modeling_outputs import BaseModelOutput
 
-    model = louder(make(data), 6.0)
-    if make is t5:  # rows and factor as transformers has them; what is written stays the same
-        model.token.data /= nets.row_std("tiny")
-        model.factor *= nets.row_std("tiny")
+    model = as_released(louder(make(data), 6.0))
     rows = questions(bart(data), data) if make is bart else torch.cat(
         [model.words.user(torch.arange(data.n_users))[:, None], model.words.row(
             model.words.plain("bought") + [model.words.special(model.special.eos)], data.n_users)], 1)
@@ -327,10 +332,7 @@ def test_the_search_equals_that_of_transformers(data, make, width, early):
 
 @pytest.mark.parametrize("make", [bart, t5])
 def test_constrained_beams_write_items_and_each_once(data, make):
-    model = louder(make(data), 6.0)
-    if make is t5:  # rows and factor as transformers has them; what is written stays the same
-        model.token.data /= nets.row_std("tiny")
-        model.factor *= nets.row_std("tiny")
+    model = as_released(louder(make(data), 6.0))
     rows = questions(bart(data), data) if make is bart else model.words.user(torch.arange(data.n_users))[:, None]
     with torch.no_grad():
         items, scores = model.write(model.words.lines(rows), 20, 50, True)

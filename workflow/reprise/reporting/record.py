@@ -13,11 +13,14 @@ from reprise.papers import Paper
 from reprise.reporting.results import (
     CELL,
     COLUMNS,
+    LEFT_OUT,
     MEASURED,
     PAIR,
     PROVENANCE,
     RUN,
+    STALE,
     TIMES,
+    UNFINISHED,
     Results,
     cells,
     read_tidy,
@@ -28,7 +31,7 @@ from reprise.reporting.results import (
 SUMMARY = [*CELL, "mean", "sd", "seeds", "atol", "device", "data"]
 ATOL = 1e-6
 BUDGET = "budget: no run of it is on record yet"
-UNRUN = r"left out by .*$|no finished run$|stale: .*$"  # how a session that lacks a run ends its reason
+UNRUN = rf"{LEFT_OUT} .*$|{UNFINISHED}$|{STALE}$"  # how a session that lacks a run ends its reason
 GROUP = ["dataset", "reading", "method", "variant"]
 IDENTITY = [*RUN, "device", "threads", "fingerprint"]
 PLACE = ["seed", "device", "threads"]  # of two runs of one cell: who must agree

@@ -10,7 +10,7 @@ import pandas as pd
 from reprise.config import Config
 from reprise.papers import TUNED, Paper, Run
 from reprise.reporting.record import ATOL, TIMED, newest, read_runs, summary
-from reprise.reporting.results import CELL, MEASURED, RUN, Results, load_results
+from reprise.reporting.results import CELL, MEASURED, RUN, Results, left_out, load_results
 from reprise.reporting.wording import metric_label, missing
 from reprise.selection import not_prepared
 
@@ -129,7 +129,7 @@ def _no_data(paper: Paper, key: str, config: Config) -> str:
 def _left_out(config: Config, method: str, reading: str) -> str:
     for key, name in (("methods", method), ("readings", reading)):
         if name and not config.keeps(key, name):
-            return f"left out by {key}={','.join(getattr(config, key))}"
+            return left_out(config, key)
     return ""
 
 

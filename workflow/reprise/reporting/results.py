@@ -42,6 +42,8 @@ STATISTICS = (
     "features_unprefixed",
 )
 TIMES = ("response_time", "response_ratio")  # in 1e-4 s a list; over that of the table's first row
+# Why a session has no number where nothing but itself stands in the way.
+LEFT_OUT, UNFINISHED, STALE = "left out by", "no finished run", "stale: its code or settings have changed since"
 COSTS = ("wall_s", "epochs", "steps", "peak_bytes")
 WHOLE = ("seed", "k", "threads", "seeds")
 REAL = ("value", "mean", "sd", "atol", "diff", "low", "high", "p", "p_adjusted", "effect", "effect_ratio")
@@ -85,12 +87,12 @@ class Results:
         if entry and entry.not_run:
             return entry.not_run
         if not self.config.keeps("datasets", dataset):
-            return self._left_out("datasets")
+            return left_out(self.config, "datasets")
         if row and row.not_run:
             return row.not_run
         for key, name in (("methods", method), ("readings", reading)):
             if name and not self.config.keeps(key, name):
-                return self._left_out(key)
+                return left_out(self.config, key)
         if not method:
             return not_prepared(self.paper, dataset, self.config) or "not prepared"
         behind = self._absent_by_row.get((dataset, reading, *self.row(label, dataset, reading)))
@@ -103,9 +105,6 @@ class Results:
     @functools.cached_property
     def _absent_by_row(self) -> dict[tuple, list[Run]]:
         return _by_row(self.absent)
-
-    def _left_out(self, key: str) -> str:
-        return f"left out by {key}={','.join(getattr(self.config, key))}"
 
     def seeds(self, dataset: str, reading: str, label: str) -> list[Run]:
         """The finished runs of one row, in order of their seeds."""
@@ -149,7 +148,12 @@ def _by_row(runs: Iterable[Run]) -> dict[tuple, list[Run]]:
     return rows
 
 
-def load_results(paper: Paper, config: Config, unrun: str = "no finished run") -> Results:
+def left_out(config: Config, key: str) -> str:
+    """Say which selection of the configuration leaves something out."""
+    return f"{LEFT_OUT} {key}={','.join(getattr(config, key))}"
+
+
+def load_results(paper: Paper, config: Config, unrun: str = UNFINISHED) -> Results:
     """Read the finished runs of `paper` that `config` selects; one of other code or settings is stale and not used.
 
     `unrun` is said of a run that nothing but time stands in the way of.
@@ -164,7 +168,7 @@ def load_results(paper: Paper, config: Config, unrun: str = "no finished run") -
         elif not (folder / "run.json").exists():
             absent[planned.run] = unrun
         elif (record := read_json(folder / "run.json"))["code"] != planned.code:
-            absent[planned.run] = "stale: its code or settings have changed since"
+            absent[planned.run] = STALE
         else:
             runs[planned.run] = record
             parts.append(_measured(planned.run, record, folder))
