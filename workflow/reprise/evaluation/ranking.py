@@ -72,16 +72,18 @@ class Ranking:
         device: torch.device | str,
         mask: Mask = "history",
         ordered: bool = False,
+        trained: np.ndarray | None = None,
     ):
         """Lay out `held_out` [N, 2] and `history` [M, 2] (user, item) pairs on `device`.
 
         Users are those with held-out rows. `mask` says what becomes of the scores of a user's own history: `history`,
-        it is not offered, and neither is it with `train`, where whoever asks gives the training part alone as history;
-        `none`, nothing; `zero`, they are set to 0, as S3-Rec's code does, so that where most scores
-        are negative what was met moves up. `ordered`: the history stands in order of time.
+        it is not offered; `train`, the part of it that is `trained` [T, 2] is not; `none`, nothing; `zero`, they are
+        set to 0, as S3-Rec's code does, so that where most scores are negative what was met moves up. `ordered`: the
+        history stands in order of time.
         """
         self.held_out = Interactions.of(held_out, n_users, n_items, device)
         self.history = Interactions.of(history, n_users, n_items, device, ordered)
+        self.masked = self.history if trained is None else Interactions.of(trained, n_users, n_items, device)
         self.masked_score = MASKED_SCORES[mask]
         self.users = torch.nonzero(self.held_out.degrees).squeeze(1)
         if len(self.users) == 0:
@@ -122,8 +124,8 @@ class Ranking:
                 continue
             base = scorer.scores(users, self.history)
             if self.masked_score is not None:
-                owner, position = self.history.of_users(users)
-                cells = (owner, self.history.items[position])
+                owner, position = self.masked.of_users(users)
+                cells = (owner, self.masked.items[position])
             if hasattr(scorer, "reorder"):
                 if self.masked_score is not None:
                     base = base.clone()

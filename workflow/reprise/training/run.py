@@ -43,10 +43,11 @@ def list_name(split: str, setting: dict[str, Any]) -> str:
 def ranking_of(data: Prepared, split: str, device: torch.device | str, mask: Mask) -> Ranking:
     """The ranking task of a split: before `valid` comes the training part, before `test` validation too.
 
-    With the mask `train` validation is forgotten when the test part is ranked, and so offered again.
+    With the mask `train` validation is offered again when the test part is ranked, history though it is.
     """
-    history = data.parts("train" if split == "valid" or mask == "train" else "train+valid")
-    return Ranking(data.parts(split), history, data.n_users, data.n_items, device, mask, data.ordered)
+    history = data.parts("train" if split == "valid" else "train+valid")
+    trained = data.parts("train") if mask == "train" else None
+    return Ranking(data.parts(split), history, data.n_users, data.n_items, device, mask, data.ordered, trained)
 
 
 class Job:
