@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from reprise.config import Config, make_config
+from reprise.data.catalogue import load_catalogue
 from reprise.files import write_text
 from reprise.papers import Paper, load_paper, paper_names
 from reprise.reporting import pages, record
@@ -19,7 +20,8 @@ def write_pages() -> None:
     papers = [load_paper(name) for name in paper_names()]
     shown = [key for paper in papers for key in _shown(paper)]
     # A folder without results: what is of record is all there is.
-    config: Config = make_config({"datasets": ",".join(dict.fromkeys(shown)), "results": str(record.RECORD)})
+    config: Config = make_config({"datasets": ",".join(dict.fromkeys(shown)), "results": str(record.RECORD),
+                                  "licences": sorted(_agreed(papers))})
     sections = []
     for paper in papers:
         results = load_results(paper, config, record.BUDGET)
@@ -34,5 +36,15 @@ def write_pages() -> None:
 
 def _shown(paper: Paper) -> list[str]:
     """The paper's own data sets, and those stand-ins, which need to be named, that have a run on record."""
-    ran = set(record.read_runs(paper.name)["dataset"])
+    ran = _ran(paper)
     return [key for key, entry in paper.datasets.items() if not entry.stand_in or key in ran]
+
+
+def _ran(paper: Paper) -> set[str]:
+    return set(record.read_runs(paper.name)["dataset"])
+
+
+def _agreed(papers: list[Paper]) -> set[str]:
+    """The licences that the record's own runs needed: they do not stand in the way of those that it lacks."""
+    sources = {source for paper in papers for key in _ran(paper) for source in paper.datasets[key].readers}
+    return {load_catalogue()[source].licence.agree for source in sources} - {None}

@@ -54,7 +54,8 @@ class Results:
     """The runs of one paper that a configuration selects.
 
     `frame` has a row a run and metric (`COLUMNS + PROVENANCE`); a statistic of a data set is a row without reading,
-    method and seed. `runs` gives the `run.json` of every finished run, `absent` why another one is not used.
+    method and seed. `runs` gives the `run.json` of every finished run, `absent` why another one is not used. `unrun` is
+    said of what nothing but time stands in the way of; of what the selection leaves out, too, if it is the record's.
     """
 
     paper: Paper
@@ -62,6 +63,7 @@ class Results:
     frame: pd.DataFrame
     runs: dict[Run, dict[str, Any]] = field(default_factory=dict)
     absent: dict[Run, str] = field(default_factory=dict)
+    unrun: str = UNFINISHED
 
     @property
     def metrics(self) -> pd.DataFrame:
@@ -87,16 +89,19 @@ class Results:
         if entry and entry.not_run:
             return entry.not_run
         if not self.config.keeps("datasets", dataset):
-            return left_out(self.config, "datasets")
+            return self._left_out("datasets")
         if row and row.not_run:
             return row.not_run
         for key, name in (("methods", method), ("readings", reading)):
             if name and not self.config.keeps(key, name):
-                return left_out(self.config, key)
+                return self._left_out(key)
         if not method:
             return not_prepared(self.paper, dataset, self.config) or "not prepared"
         behind = self._absent_by_row.get((dataset, reading, *self.row(label, dataset, reading)))
         return self.absent[behind[0]] if behind else "no run at hand"
+
+    def _left_out(self, key: str) -> str:
+        return left_out(self.config, key) if self.unrun == UNFINISHED else self.unrun
 
     @functools.cached_property
     def _runs_by_row(self) -> dict[tuple, list[Run]]:
@@ -154,10 +159,7 @@ def left_out(config: Config, key: str) -> str:
 
 
 def load_results(paper: Paper, config: Config, unrun: str = UNFINISHED) -> Results:
-    """Read the finished runs of `paper` that `config` selects; one of other code or settings is stale and not used.
-
-    `unrun` is said of a run that nothing but time stands in the way of.
-    """
+    """Read the finished runs of `paper` that `config` selects; one of other code or settings is stale and not used."""
     runs, absent, parts = {}, {}, [_statistics(paper, config)]
     for planned in plan(paper, paper.exhibits, config):
         if planned.run.seed not in config.seeds:  # made for others to be ranked anew, and shown nowhere
@@ -174,7 +176,8 @@ def load_results(paper: Paper, config: Config, unrun: str = UNFINISHED) -> Resul
             parts.append(_measured(planned.run, record, folder))
     parts += [_timed(paper, config, run, record) for run, record in runs.items() if paper.timed]
     parts = [part for part in parts if len(part)]
-    return Results(paper, config, typed(pd.concat(parts, ignore_index=True)) if parts else empty(), runs, absent)
+    frame = typed(pd.concat(parts, ignore_index=True)) if parts else empty()
+    return Results(paper, config, frame, runs, absent, unrun)
 
 
 def under_labels(results: Results, frame: pd.DataFrame, labels: Iterable[str]) -> pd.DataFrame:

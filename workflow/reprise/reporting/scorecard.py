@@ -16,6 +16,7 @@ from reprise.files import read_json
 from reprise.papers import MAIN, TUNED, Paper
 from reprise.reporting import record, wording
 from reprise.reporting.claim_rows import COLUMNS as CLAIM_COLUMNS
+from reprise.reporting.claim_rows import judged_claims
 from reprise.reporting.plots import METADATA, STYLE, caption, draw
 from reprise.reporting.printed import printed_claims
 from reprise.reporting.results import COSTS, STATISTICS, Results, cells, read_tidy
@@ -59,7 +60,7 @@ def section(results: Results, frame: pd.DataFrame, significance: pd.DataFrame) -
     `frame` are the results with the record's rows (`with_record`), `significance` their comparisons.
     """
     paper, config = results.paper, results.config
-    numbers, claims = judged(results, frame), _claims(paper, Path(config.results, paper.name), config)
+    numbers, claims = judged(results, frame), _claims(results)
     runs = _runs(paper, frame, config)
     return Section(
         paper,
@@ -97,30 +98,23 @@ def _reasons(rows: pd.DataFrame) -> list[tuple[str, int]]:
     ]
 
 
-def _claims(paper: Paper, folder: Path, config: Config) -> pd.DataFrame:
+def _claims(results: Results) -> pd.DataFrame:
     """The claims' verdicts: those of the runs at hand, else those of record, with the claim's text.
 
     The record judges published settings, so it says nothing where settings are searched.
     """
-    local = read_tidy(folder / "claims.csv", CLAIM_COLUMNS)
+    paper, config = results.paper, results.config
+    compared = Path(config.results, paper.name, "claims.csv")
+    local = read_tidy(compared, CLAIM_COLUMNS) if compared.exists() else judged_claims(results)
     recorded = record.read_judged(record.recorded_claims(paper.name), CLAIM_COLUMNS)
     recorded = recorded[(recorded["verdict"] != "not run") & (config.tuning == "published")].assign(
         reason=recorded["reason"].map(lambda reason: "; ".join(filter(None, ("of record", reason))))
     )
-    key = ["id", "reading"]
-    missing = pd.DataFrame(
-        [
-            (claim, reading, "not run", "claims were not compared: run `compare` first")
-            for claim in printed_claims(paper)["id"]
-            for reading in paper.readings
-        ],
-        columns=[*key, "verdict", "reason"],
-    )
     # The first of equals stays: a local verdict, then one of record, then the local `not run` with its reason.
     ran = local["verdict"] != "not run"
     every = pd.concat(
-        [part for part in (local[ran], recorded, local[~ran], missing) if len(part)], ignore_index=True
-    ).drop_duplicates(key)
+        [part for part in (local[ran], recorded, local[~ran]) if len(part)], ignore_index=True
+    ).drop_duplicates(["id", "reading"])
     return (
         every.drop(columns="kind", errors="ignore")
         .merge(printed_claims(paper)[["id", "text", "kind"]], on="id")

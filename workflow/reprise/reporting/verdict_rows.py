@@ -77,7 +77,7 @@ def _judged(results: Results, reading: str, record: dict) -> dict:
     reason = (
         results.reason(dataset, "" if exact else reading, method)
         if exhibit in paper.exhibits
-        else f"Table {record['table']} is not built yet"
+        else f"Table {record['table']} is printed elsewhere and not among ours"
     )
     cause = Circumstances(
         data="official" if missing(record["data"]) else record["data"],
