@@ -7,12 +7,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from reprise.__main__ import main
 from reprise.data.generated import RANKED, generated
 from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
 from reprise.files import write_json
-from reprise.stages.benchmark import median_seconds
+from reprise.losses import softmax_over_items
+from reprise.stages.benchmark import median_seconds, operations_of
 
 BATCH = 256  # of the small world, as paper.yaml sets it
 
@@ -111,3 +113,16 @@ def test_all_are_those_that_score_and_one_that_fails_stops_none(monkeypatch, cap
     assert {"SASRec", "HGN", "S3-Rec", "BERT4Rec"} < set(asked) and asked[-1] != "HGN"
     assert not any(name.startswith(("GenRec", "P5")) for name in asked)
     assert "not HGN" in caplog.text + capsys.readouterr().err
+
+
+def test_the_floor_counts_every_matrix_product():
+    """A loss over all items is three products, 2 T N D operations each; attention two, and five on its way back."""
+    states, table = torch.rand(30, 8, requires_grad=True), torch.rand(50, 8, requires_grad=True)
+    targets = torch.arange(30)
+    assert operations_of(lambda: softmax_over_items(states, table, targets).backward()) == 3 * 2 * 30 * 50 * 8
+
+    def attend():
+        rows = torch.rand(2, 3, 7, 8, requires_grad=True)  # 2 windows, 3 heads, 7 items, 8 numbers
+        torch.nn.functional.scaled_dot_product_attention(rows, rows, rows, is_causal=True).sum().backward()
+
+    assert operations_of(attend) == 7 * 2 * (2 * 3 * 7 * 7 * 8)

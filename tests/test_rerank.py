@@ -227,6 +227,15 @@ def test_fusion_agrees_with_a_loop_over_users(fusion, alpha, part, mask):
         assert found[user] == offered(mixed, lists[user][: -1 if mask == "history" else -2], 10), user
 
 
+def test_a_curve_of_alpha_is_measured_and_not_chosen_from():
+    data, scores, *_ = world()
+    reranker = made(fused, data, [scores, scores], alpha=0.2, fusion="sigmoid", curve=(0.5, 0.1))
+    assert (reranker.choices(), reranker.sweep()) == ([{}], [{"alpha": 0.1}, {"alpha": 0.5}])
+    assert (reranker.value({}), reranker.value({"alpha": 0.5})) == (0.2, 0.5)
+    reranker = made(fused, data, [scores, scores], alpha=(0.2, 0.3), fusion="sigmoid")
+    assert reranker.choices() == reranker.sweep() == [{"alpha": 0.2}, {"alpha": 0.3}]
+
+
 def test_fusion_keeps_apart_what_float32_cannot():
     """Logits of 20 and 40 are both 1 as float32 probabilities; in float64 the larger one still comes first."""
     data, _, lists, _ = world()

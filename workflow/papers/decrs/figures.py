@@ -64,7 +64,7 @@ def _over_drift(canvas: Canvas) -> tuple[Figure, pd.DataFrame]:
                 if len(points):
                     line(axes, points, "place", style, method.replace(f"_{backbone}", "").replace(backbone, "plain"))
             mine = part[part["method"].isin(shown)]
-            about = canvas.label(dataset, mine) if len(mine) else "not run"
+            about = canvas.label(dataset, mine) if len(mine) else "nothing to draw"
             axes.set_title(f"{backbone}, {reading} reading\n{about}")
             ticks = [f"{name.removeprefix('eta')}\n({count:,.0f})" for name, count in
                      sizes[["group", "mean"]].to_numpy(object).tolist()]

@@ -144,7 +144,7 @@ def _grouped(
             if from_zero:
                 right.set_ylim(bottom=0)
             right.set_ylabel(AXES[metric])
-            about = canvas.label(dataset, shown) if len(shown) else "not run"
+            about = canvas.label(dataset, shown) if len(shown) else "nothing to draw"
             axes.set_title(f"{' and '.join(methods)}, {reading} reading\n{about}")
             axes.set_xlabel(f"{'interactions of the item' if kind == 'items' else 'items of the user'} in training")
             right_axes.append(right)

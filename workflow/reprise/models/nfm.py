@@ -11,8 +11,8 @@ from reprise.data.interactions import Interactions
 from reprise.models.factorisation import FactorisationMachine, Side, norm, scale_and_shift
 from reprise.settings import Field, Settings
 
-# Hidden units held at a time in ranking; bounds memory. On a CPU what its core's cache holds (1 MB): a third faster than
-# eight times as many.
+# Hidden units held at a time in ranking; bounds memory. On a CPU what its core's cache holds (1 MB): a third faster
+# than eight times as many.
 CELLS = {"cpu": 1 << 18, "cuda": 1 << 27}
 
 

@@ -68,6 +68,7 @@ class Dataset(Recipe):
     trend: str | None = Field(
         None, description="why it can be no more than like the paper's: numbers on it are judged as a trend"
     )
+    misprints: dict[str, str] = Field({}, description="by statistic that the paper prints wrongly, what it does to it")
     not_run: str | None = Field(None, description="why nothing is run on it yet")
 
     @property

@@ -169,7 +169,7 @@ def spec_code(spec: Mapping[str, Any]) -> str:
 
 def data_code(dataset: Dataset) -> str:
     """What decides how a data set comes out: its entry in `paper.yaml`, settings of training apart, and the code."""
-    spec = dataset.model_dump(mode="json", exclude={"settings"})
+    spec = dataset.model_dump(mode="json", exclude={"settings", "misprints"})
     return digest({"spec": spec, "code": code_hash("stages.prepare", "stages.check")})
 
 

@@ -116,7 +116,9 @@ def parse_claim(row: Mapping[str, str]) -> Claim:
     grouped = _grouped_sides(row)
     sides = grouped or _sides(row)
     reason = ""
-    if sides is None:
+    if check == "absence":
+        reason = "nothing to compute: it says what the paper leaves out"
+    elif sides is None:
         figure = re.search(r"figure_only Figure (\d+)", check)
         reason = f"figure{figure[1]} not built" if figure else f"no rule reads {row['lhs']!r} against {row['rhs']!r}"
     elif not metrics or not all(re.fullmatch(r"[a-z_]+(@k)?", metric) for metric in metrics):

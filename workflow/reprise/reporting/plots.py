@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
+import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from reprise.evaluation.groups import group_names
 from reprise.files import replacing
 from reprise.papers import TUNED, Exhibit, Paper
 from reprise.reporting.printed import claims_of, printed_numbers
-from reprise.reporting.results import Results, cells, under_labels
+from reprise.reporting.results import LEFT_OUT, Results, cells, under_labels
 from reprise.reporting.sweeps import is_swept, points
 from reprise.reporting.wording import searched_text, seeds_text, shortcuts_text
 from reprise.selection import datasets_of
@@ -46,6 +48,7 @@ STYLE = {
     "svg.hashsalt": "reprise",
 }
 FEW_POINTS = 10
+LETTERS = 15  # of small type in an inch
 METADATA = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     "svg": {"Date": None, "Creator": None},
@@ -59,7 +62,8 @@ class Canvas:
 
     `cells` has `dataset, reading, method, metric, k, mean, sd, seeds, data` of the exhibit's methods; `sweep` the same
     with `setting, point, curve, split` of sweeps; `groups` those of an exhibit over groups, with `place` the group's
-    number from 0, and among them, without method, the data set's own shares.
+    number from 0, and among them, without method, the data set's own shares. `reason` is why there is nothing,
+    `undrawn` what is missing beside the rest, and why.
     """
 
     paper: Paper
@@ -70,6 +74,7 @@ class Canvas:
     printed: pd.DataFrame
     claims: pd.DataFrame
     reason: str
+    undrawn: str
 
     def label(self, dataset: str, part: pd.DataFrame) -> str:
         """Name a data set with its status and the seeds behind `part`."""
@@ -90,6 +95,7 @@ def canvas(name: str, results: Results, frame: pd.DataFrame) -> Canvas:
     frame = under_labels(results, frame, exhibit.methods)
     frame = frame[frame["dataset"].isin(datasets)]
     groups = _in_order(_groups(paper, exhibit, frame), datasets, paper, exhibit)
+    ran = _places(frame)
     frame = frame[
         (frame["method"] != "")
         & frame["metric"].isin(exhibit.metrics)
@@ -114,7 +120,30 @@ def canvas(name: str, results: Results, frame: pd.DataFrame) -> Canvas:
         printed_numbers(paper),
         claims_of(paper, exhibit),
         reason,
+        _undrawn(results, exhibit, datasets, _places(groups if exhibit.groups else single), ran),
     )
+
+
+def _places(frame: pd.DataFrame) -> set[tuple[str, str, str]]:
+    """Of which data set, reading and row there is something."""
+    rows = frame[frame["method"] != ""]
+    return set(zip(rows["dataset"], rows["reading"], rows["method"], strict=True))
+
+
+def _undrawn(results: Results, exhibit: Exhibit, datasets: Iterable[str], drawn: set, ran: set) -> str:
+    """The rows that a figure lacks, with the reason; what the session itself left out, and an empty figure, apart."""
+    lacking: dict[tuple[str, str, str], list[str]] = {}
+    for dataset, reading, method in itertools.product(datasets, results.paper.readings, exhibit.methods):
+        place = (dataset, reading, method)
+        if drawn and place not in drawn:
+            reason = "not measured of its runs" if place in ran else results.reason(*place)
+            lacking.setdefault((dataset, reading, reason), []).append(method)
+    parts = [
+        f"{', '.join(methods)} ({results.paper.datasets[dataset].label}, {reading}): {reason}"
+        for (dataset, reading, reason), methods in lacking.items()
+        if not reason.startswith(LEFT_OUT)
+    ]
+    return f"Not drawn: {'; '.join(parts)}." if parts else ""
 
 
 def _in_order(rows: pd.DataFrame, datasets: Iterable[str], paper: Paper, exhibit: Exhibit) -> pd.DataFrame:
@@ -143,7 +172,7 @@ def caption(name: str, results: Results, frame: pd.DataFrame) -> str:
     taken = (shortcuts_text(results.paper, dataset, *row)
              for dataset, part in shown.groupby("dataset") for row in _rows(part))
     shortcuts = [f"Shortcuts: {text}." for text in dict.fromkeys(taken) if text]
-    return " ".join(filter(None, [exhibit.caption, searched, *shortcuts, found(drawn) if found else ""]))
+    return " ".join(filter(None, [exhibit.caption, searched, *shortcuts, found(drawn) if found else "", drawn.undrawn]))
 
 
 def _rows(part: pd.DataFrame) -> list[list[str]]:
@@ -167,9 +196,13 @@ def _module(path: Path) -> ModuleType:
 
 
 def draw(name: str, results: Results, frame: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """Draw figure `name` in the house style; a figure without a run says why there is none."""
+    """Draw figure `name` in the house style; what has no run stands above, with the reason."""
     with matplotlib.rc_context(STYLE):
-        figure, plotted = drawing(results.paper, name)(canvas(name, results, frame))
+        drawn = canvas(name, results, frame)
+        figure, plotted = drawing(results.paper, name)(drawn)
+        if drawn.undrawn:
+            letters = int(figure.get_figwidth() * LETTERS)
+            figure.suptitle(textwrap.fill(drawn.undrawn, letters), fontsize="small", x=0.01, ha="left")
         return figure, plotted.drop(columns=["values"], errors="ignore")
 
 

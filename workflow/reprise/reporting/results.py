@@ -31,6 +31,8 @@ STATISTICS = (
     "users",
     "items",
     "interactions",
+    "providers",
+    "provider_interactions",
     "sparsity",
     "avg_items_per_user",
     "avg_users_per_item",

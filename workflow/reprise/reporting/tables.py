@@ -47,10 +47,7 @@ COLUMNS = [
 ]
 LEVEL = 0.05
 BETTER, WORSE = "*", "†"
-MARKS = {
-    BETTER: "significantly better than the plain backbone of its row",
-    WORSE: "significantly worse than the plain backbone of its row",
-}
+MARKS = {BETTER: "significantly better than", WORSE: "significantly worse than"}
 
 
 @dataclass(frozen=True)
@@ -162,7 +159,7 @@ def _grid(results: Results, exhibit: Exhibit) -> list[tuple]:
 
 
 def _marks(paper: Paper, name: str, significance: pd.DataFrame) -> pd.DataFrame:
-    """Mark a method against the plain backbone of its row: adjusted p below LEVEL and an interval on one side of 0."""
+    """Mark a method against the reference of its backbone: adjusted p below LEVEL and an interval on one side of 0."""
     keys = ["dataset", "method", "metric", "k", "reading"]
     rows = significance[significance["exhibit"] == name].rename(columns={"lhs": "method"})
     reference = {label: paper.reference.get(paper.method(label).backbone) for label in rows["method"].unique()}
@@ -195,7 +192,10 @@ def lay_out(name: str, paper: Paper, table: pd.DataFrame) -> Sheet:
         exhibit.title,
         blocks,
         notes,
-        [*filter(None, [exhibit.caption, *table["searched"].unique(), *table["sizes"].unique()]), *_remarks(table)],
+        [
+            *filter(None, [exhibit.caption, *table["searched"].unique(), *table["sizes"].unique()]),
+            *_remarks(paper, table),
+        ],
     )
 
 
@@ -266,14 +266,16 @@ def _ours(record: dict, note: Callable[[str], int]) -> Entry:
     )
 
 
-def _remarks(table: pd.DataFrame) -> list[str]:
+def _remarks(paper: Paper, table: pd.DataFrame) -> list[str]:
     """Say what the numbers and marks mean, as far as the table has any."""
     ran = table[table["mean"].notna() & (table["method"] != "")]
     if ran.empty:
         return []
     said = [f"Ours: mean ± standard deviation over {seeds_text(ran['seeds'])}; bold is the best of its column."]
+    other = paper.reference.get("", "the plain backbone of its row")
+    test = f"Welch over seeds, Holm-adjusted p < {LEVEL:g}; interval over seeds and users without 0"
     said += [
-        f"{mark} {meaning} (Welch over seeds, Holm-adjusted p < {LEVEL:g}; interval over seeds and users without 0)."
+        f"{mark} {meaning} {other} ({test})."
         for mark, meaning in MARKS.items()
         if (ran["mark"] == mark).any()
     ]

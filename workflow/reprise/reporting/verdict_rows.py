@@ -85,6 +85,7 @@ def _judged(results: Results, reading: str, record: dict) -> dict:
         protocol="" if exact or not values else _protocol(results, dataset, reading, method, record["variant"]),
         users_error=_users_error(results, dataset, reading, method, record) if values and not exact else 0.0,
         missing=reason,
+        misprint=paper.datasets[dataset].misprints.get(record["metric"], "") if exact else "",
     )
     verdict = judge_number(
         record["printed"],

@@ -23,7 +23,7 @@ class Circumstances(NamedTuple):
 
     `data` is the data status; `trend` says why the data can be no more than like the paper's; `protocol` says how this
     reading differs from the one that printed the number (empty if it does not); `users_error` is the standard error of
-    the mean over users; `missing` is why nothing was run.
+    the mean over users; `missing` is why nothing was run; `misprint` what the paper did to this number.
     """
 
     data: str = "official"
@@ -31,6 +31,7 @@ class Circumstances(NamedTuple):
     protocol: str = ""
     users_error: float = 0.0
     missing: str = ""
+    misprint: str = ""
 
 
 AS_PRINTED = Circumstances()
@@ -87,7 +88,7 @@ def judge_number(
     if not _within(distance, half + NEAR * scale):
         return verdict(HIGH if mean > printed else LOW, _diagnosis(distance - half, spread, seeds, cause))
     if not _within(distance, half + (0.0 if exact else min(spread, SPREAD * scale))):
-        return verdict(CLOSE)
+        return verdict(CLOSE, f"print: {cause.misprint}" if cause.misprint else "")
     if gap is not None and not distance < abs(gap) / 2:
         return verdict(CLOSE, f"not below half the printed gap to the reference method ({abs(gap):g})")
     if seeds < ENOUGH_SEEDS and not exact:
@@ -97,6 +98,8 @@ def judge_number(
 
 def _diagnosis(excess: float, spread: float, seeds: int, cause: Circumstances) -> str:
     """Name the first cause that applies to a number `excess` away from what rounding allows."""
+    if cause.misprint:
+        return f"print: {cause.misprint}"
     if cause.data != "official":
         return f"data: {cause.data}, not official"
     if cause.trend:

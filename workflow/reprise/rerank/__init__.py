@@ -57,12 +57,12 @@ class Ranker:
 
     def choices(self) -> list[Setting]:
         """The inference settings among which selection chooses."""
-        return self.sweep() or [{}]
+        values = getattr(self.options, self.swept)
+        return [{self.swept: value} for value in values] if isinstance(values, tuple) else [{}]
 
     def sweep(self) -> list[Setting]:
-        """The inference settings whose whole curve is kept; empty where there is nothing to choose."""
-        values = getattr(self.options, self.swept)
-        return [{self.swept: value} for value in values] if isinstance(values, tuple) else []
+        """The inference settings whose whole curve is kept; empty where there is none."""
+        return [setting for setting in self.choices() if setting]
 
     def value(self, setting: Setting) -> object:
         """What the swept option is under a setting."""

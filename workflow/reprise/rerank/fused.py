@@ -22,6 +22,9 @@ class Options(Settings):
     alpha: Annotated[float, Field(ge=0)] | tuple[Annotated[float, Field(ge=0)], ...] = Field(
         description="exponent of the scaled change, one or several to choose from; 0: the second model alone"
     )
+    curve: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        (), description="values of alpha that nothing chooses, whose lists are measured beside"
+    )
     fusion: Literal["sigmoid", "logit"] = Field(description="what is mixed: probabilities, or scores as they are")
     part: Literal["history", "train"] = Field(
         "history", description="where a change is looked for: in all before the held-out part, or the training part"
@@ -43,6 +46,11 @@ class Reranker(Ranker):
         if not profiles.ordered:
             raise RepriseError("rerank: fused", expected="data whose split keeps an order of time", found="none")
         self._seen: tuple[Interactions, Tensor] | None = None
+
+    def sweep(self) -> list[Setting]:
+        """The values to choose from, and those of the curve."""
+        chosen = {setting[self.swept] for setting in super().sweep()}
+        return [{self.swept: value} for value in sorted(chosen | set(self.options.curve))]
 
     def shares(self, history: Interactions) -> Tensor:
         """(eta - min) / (max - min) of every user, [n_users]; all 0 where everybody has changed alike."""

@@ -167,10 +167,8 @@ def floor(trainer: Any, device: str, precision: str = "full", steps: int = 1) ->
     bound even where both overlap.
     """
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
-    with FlopCounterMode(display=False) as counter:
-        trainer.train(steps)
+    needed = operations_of(lambda: trainer.train(steps)) / steps
     square = torch.rand(2048, 2048, device=device, dtype=torch.bfloat16 if precision == "mixed" else torch.float32)
     vector = torch.rand(1 << 26, device=device)
 
@@ -185,7 +183,26 @@ def floor(trainer: Any, device: str, precision: str = "full", steps: int = 1) ->
     moved = 2 * vector.numel() * vector.element_size() / median_seconds(copy, PROBE)
     numbers = 5 if isinstance(getattr(trainer, "optimiser", None), torch.optim.Adagrad) else 7
     traffic = numbers * sum(p.numel() * p.element_size() for p in trainer.method.parameters() if p.requires_grad)
-    return max(counter.get_total_flops() / steps / operations, traffic / moved)
+    return max(needed / operations, traffic / moved)
+
+
+def operations_of(work: Callable[[], Any]) -> int:
+    """The multiplications and additions of `work`'s matrix products; attention counts as if nothing were masked."""
+    import torch
+    from torch.utils import flop_counter
+
+    aten = torch.ops.aten
+    # What PyTorch's own table lacks, from the shapes: products added in place, and attention on a CPU.
+    counted = {
+        aten.addmm_: lambda _, a, b, **__: 2 * a[0] * a[1] * b[1],
+        aten._scaled_dot_product_flash_attention_for_cpu:
+            lambda query, key, value, *_, **__: flop_counter.sdpa_flop_count(query, key, value),
+        aten._scaled_dot_product_flash_attention_for_cpu_backward:
+            lambda slope, query, key, value, *_, **__: flop_counter.sdpa_backward_flop_count(slope, query, key, value),
+    }
+    with flop_counter.FlopCounterMode(display=False, custom_mapping=counted) as counter:
+        work()
+    return counter.get_total_flops()
 
 
 def busy(trainer: Any, device: str, threads: int, steps: int) -> float:
