@@ -9,7 +9,7 @@ from reprise.methods.cause import item_uniform_parts
 from reprise.methods.reg import mean_distance, short_head
 from reprise.training.build import build, make_trainer
 from reprise.training.options import Training
-from reprise.training.sampler import UserUniformSampler
+from reprise.training.sampler import PairSampler
 
 # Item 0 has four rows, item 1 two, items 2 and 3 one each; nobody met item 4.
 PAIRS = np.array([[0, 0], [1, 0], [2, 0], [3, 0], [0, 1], [1, 1], [2, 2], [3, 3]])
@@ -157,7 +157,7 @@ def cause(**options):
 def test_no_negative_of_a_part_is_an_item_of_the_user_in_the_other():
     met = set(map(tuple, PAIRS.tolist()))
     for part in cause(share=0.25).parts:
-        sampler = UserUniformSampler(part, 4, "skip", torch.Generator().manual_seed(0))
+        sampler = PairSampler(part, 4, "skip", torch.Generator().manual_seed(0))
         mine = set(zip(part.users.tolist(), part.items.tolist(), strict=True))
         for _ in range(50):
             users, positives, negatives = (one.tolist() for one in sampler.draw())

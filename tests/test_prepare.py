@@ -143,6 +143,16 @@ def test_repeats_stay_where_the_paper_counts_them(house):
     assert json.loads((house.folder / "check.json").read_text())["disjoint"] is False
 
 
+def test_repeats_count_once_where_they_are_merged(house):
+    """Of a pair that training and test both have, the training row is left."""
+    house.write(**CLICKS)
+    house.prepare({"train": 6, "test": 2, "test_per_item": {0: 2, 2: 1}}, **KEPT | {"repeats": "merged"})
+    house.check()
+    data = Prepared.load(house.folder)
+    assert data.train.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1], [2, 0], [2, 1]]
+    assert data.test.tolist() == [[1, 2], [2, 2]]
+
+
 def test_a_repeat_may_fall_into_validation(house):
     # Five clicks of user 0 on item 0: with k = 4, four of them are validation, and the fifth masks them all.
     house.write("0 0 0 0 0 0\n", "0 1\n")

@@ -6,14 +6,14 @@ import torch
 from reprise.data.interactions import Interactions
 from reprise.errors import RepriseError
 from reprise.training.margin_sampler import MarginSampler, distinct_ranks
-from reprise.training.sampler import UserUniformSampler
+from reprise.training.sampler import PairSampler
 
 PAIRS = np.array([[0, 1], [0, 3], [0, 4], [2, 0], [2, 0], [2, 5], [3, 2]])  # user 1 has no rows; (2, 0) is repeated
 
 
 def drawn(batch=3, empty_users="skip", rounds=6000, pairs=PAIRS):
     data = Interactions.of(pairs, n_users=4, n_items=6)
-    sampler = UserUniformSampler(data, batch, empty_users, torch.Generator().manual_seed(5))
+    sampler = PairSampler(data, batch, empty_users, torch.Generator().manual_seed(5))
     return [sampler.draw() for _ in range(rounds)]
 
 
@@ -50,11 +50,40 @@ def test_a_batch_larger_than_the_users_draws_with_replacement():
     assert set(users.tolist()) <= {0, 2, 3}
 
 
+def options_drawn(rounds=3000, **options):
+    sampler = PairSampler(Interactions.of(PAIRS, 4, 6), 3, "skip", torch.Generator().manual_seed(5), **options)
+    return [sampler.draw() for _ in range(rounds)]
+
+
+def test_interactions_are_drawn_evenly_where_the_paper_sums_over_them():
+    draws = options_drawn(sampling="interaction_uniform")
+    found = torch.cat([users * 10 + items for users, items, _ in draws])
+    # Seven rows, one of them twice: (2, 0) two times in seven, the others one; standard error below .005 of 9,000.
+    shares = {int(pair): float((found == pair).double().mean()) for pair in found.unique()}
+    assert set(shares) == {1, 3, 4, 20, 25, 32}
+    assert shares == pytest.approx({pair: (2 if pair == 20 else 1) / 7 for pair in shares}, abs=0.025)
+    assert all(negative not in PAIRS[PAIRS[:, 0] == user, 1]
+               for users, _, negatives in draws[:50] for user, negative in zip(users, negatives, strict=True))
+
+
+@pytest.mark.parametrize("sampling", ["user_uniform", "interaction_uniform"])
+def test_of_several_negatives_each_has_a_pair_with_the_same_positive(sampling):
+    draws = options_drawn(sampling=sampling, negatives=2)
+    users, positives, _ = (torch.stack(one).view(-1, 2, 3) for one in zip(*draws, strict=True))
+    assert torch.equal(users[:, 0], users[:, 1]) and torch.equal(positives[:, 0], positives[:, 1])
+    negatives = torch.stack([negatives for *_, negatives in draws]).view(-1, 2, 3)
+    first, second = negatives.movedim(1, 0)[:, users[:, 0] == 0]  # of user 0: items 0, 2 and 5
+    for one in (first, second):
+        assert torch.bincount(one, minlength=6).double() / len(one) == pytest.approx([1 / 3, 0, 1 / 3, 0, 0, 1 / 3],
+                                                                                  abs=0.05)
+    assert (first == second).double().mean() == pytest.approx(1 / 3, abs=0.05)  # drawn apart
+
+
 def test_negative_search_agrees_with_listing_on_random_data():
     rng = np.random.default_rng(1)
     pairs = np.argwhere(rng.random((40, 25)) < 0.4)
     data = Interactions.of(pairs, 40, 25)
-    sampler = UserUniformSampler(data, 40, "skip", torch.Generator().manual_seed(0))
+    sampler = PairSampler(data, 40, "skip", torch.Generator().manual_seed(0))
     for _ in range(200):
         users, positives, negatives = sampler.draw()
         for user, positive, negative in zip(users.tolist(), positives.tolist(), negatives.tolist(), strict=True):

@@ -148,6 +148,29 @@ def test_the_loss_of_an_ablation_is_written_out(data, fusion, branches):
     torch.testing.assert_close(method.loss(batch), expected)
 
 
+@pytest.mark.parametrize(("head", "ego"), [("mlp", False), ("linear", True), ("mlp", True)])
+def test_heads_as_the_paper_words_them(data, head, ego):
+    """y = ReLU(x W) w in place of x w, of a LightGCN's own rows in place of the propagated ones."""
+    spec = resolve(PAPER, *SOUND, "MACR_LightGCN")
+    spec["method"] |= {"head": head, "ego": ego, "alpha": 1.0, "beta": 0.5}
+    method = build(spec, data, 1, "search")
+    model, users = method.model, torch.arange(6)
+    batch = pairs(model, users, users, users + 9)
+    shown = model.represent(users)
+    of_users, of_items = (model.user[users], model.item) if ego else (shown.user, shown.item)
+    if head == "mlp":
+        of_users, of_items = (of_users @ method.user_hidden).relu(), (of_items @ method.item_hidden).relu()
+    user, item = (of_users @ method.user_head)[:, 0], (of_items @ method.item_head)[:, 0]
+    good, bad = item[users], item[users + 9]
+    gates = [one.sigmoid() * user.sigmoid() for one in (good, bad)]
+    expected = logistic(gates[0] * batch.positive) + logistic(-gates[1] * batch.negative)
+    expected = expected + logistic(good) + logistic(-bad) + 0.5 * (logistic(user) + logistic(-user))
+    torch.testing.assert_close(method.loss(batch), expected)
+    torch.testing.assert_close(method.item_gate(users), item.sigmoid())
+    plain = build(resolve(PAPER, *SOUND, "MACR_LightGCN"), data, 1, "search")
+    assert not torch.allclose(plain.item_gate(users), method.item_gate(users), atol=1e-3)
+
+
 def test_without_the_item_branch_the_ranking_is_the_models_own(data):
     method = build(resolve(PAPER, *SOUND, "MACR_MF w/o item branch"), data, 1, "search")
     users = torch.arange(30)

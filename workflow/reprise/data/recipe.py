@@ -73,7 +73,7 @@ class Recipe(Settings):
     repeats: Literal["refused", "kept", "merged"] = Field(
         "refused",
         description="whether a pair may come twice, within a part or in two of them; merged: only its last row in the "
-        "file is an interaction",
+        "file is an interaction; of `released`, its first, so that what is trained on is no test row",
     )
     merged_time: Literal["last", "latest", "first"] | None = Field(
         None,
@@ -116,7 +116,7 @@ class Recipe(Settings):
             raise ValueError("tie_seed needs ties: random")
         if self.merged_time and (self.repeats != "merged" or self.order == "position"):
             raise ValueError("merged_time needs repeats: merged, in order of time")
-        if self.repeats == "merged" and self.split != "leave_one_out":
+        if self.repeats == "merged" and self.split not in ("leave_one_out", "released"):
             raise ValueError(f"split {self.split} does not merge repeats")
         if bool(self.cuts) != bool(self.nearest_to) or (self.cuts and not self.attributes):
             raise ValueError("cuts, nearest_to and attributes belong together")

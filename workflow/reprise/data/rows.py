@@ -142,7 +142,8 @@ def _read(interactions: Path, recipe: Recipe, where: str) -> pd.DataFrame:
         raise NothingLeft(where, expected="interactions", found="none",
                           fix="is min_rating above every rating, no date within the window, or no such action?")
     if recipe.repeats == "merged" and not recipe.merged_time:
-        rows = rows[~rows.duplicated(PAIR, keep="last")].reset_index(drop=True)
+        kept = "first" if recipe.split == "released" else "last"  # train.txt comes before test.txt
+        rows = rows[~rows.duplicated(PAIR, keep=kept)].reset_index(drop=True)
     if lists:
         # A user's list is its line of train.txt, then its line of test.txt.
         later = rows["part"] == "test"

@@ -174,11 +174,11 @@ def _gates(method, device, n_users: int) -> dict:
     if not hasattr(method, "item_head"):
         return {}
     shown = method.model.represent(torch.arange(n_users, device=device))
-    rows = {"item_gate": (shown.item, method.item_head), "user_gate": (shown.user, method.user_head)}
+    own = {"item_gate": method.model.item, "user_gate": shown.learned_user}
+    rows = own if method.options.ego else {"item_gate": shown.item, "user_gate": shown.user}
     if shown.item is not method.model.item:
-        rows["item_gate_ego"] = (method.model.item, method.item_head)
-        rows["user_gate_ego"] = (shown.learned_user, method.user_head)
+        rows = rows | {f"{name}_ego": row for name, row in own.items()}
+    logits = {"item": method.item_logits, "user": method.user_logits}
     trained = {"item": method.options.item_branch, "user": method.options.user_branch}
-    return {
-        name: (row @ head).squeeze(1).sigmoid() for name, (row, head) in rows.items() if trained[name.partition("_")[0]]
-    }
+    sides = {name: name.partition("_")[0] for name in rows}
+    return {name: logits[sides[name]](row).sigmoid() for name, row in rows.items() if trained[sides[name]]}

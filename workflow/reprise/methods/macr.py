@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from reprise.data.interactions import Interactions
 from reprise.methods import Pairs, Setting, Wrapper, binary_cross_entropy
-from reprise.models import FactorModel, xavier
+from reprise.models import FactorModel, take, xavier
 from reprise.settings import Field, Settings
 
 NODES = 64  # gates at which the loss over all pairs of a batch is formed
@@ -26,6 +26,10 @@ class Options(Settings):
         description="reference values that selection may choose; all: the sweep's"
     )
     sweep: tuple[int, int] = Field(description="first and last reference value of the curve, in steps of 1")
+    head: Literal["linear", "mlp"] = Field(
+        "linear", description="of the branches: a linear map, as in the official code; mlp: a hidden layer of D before"
+    )
+    ego: bool = Field(False, description="whether the branches read the tables' own rows, not the propagated ones")
     item_branch: bool = Field(True, description="false: no s(y_i) in the gate, no L_I (an ablation)")
     user_branch: bool = Field(True, description="false: no s(y_u) in the gate, no L_U (an ablation)")
 
@@ -34,8 +38,9 @@ class Method(Wrapper):
     """Training: L = L_O + alpha L_I + beta L_U (Eq. 8); ranking: (y_k - c) s(y_i) s(y_u) (Eq. 9).
 
     y_k is the model's score, y_i and y_u are linear maps of the rows that score, without bias, as in the official code
-    (the paper says MLP). The user's gate multiplies all items of a user alike, so ranking leaves it out. Without the
-    item branch that leaves y_k - c, which ranks like y_k whatever c is, so then there is no c to choose.
+    (the paper says MLP of the embeddings: `head`, `ego`). The user's gate multiplies all items of a user alike, so
+    ranking leaves it out. Without the item branch that leaves y_k - c, which ranks like y_k whatever c is: there is no
+    c to choose.
     """
 
     source = "Wei et al.: MACR (KDD 2021), Eq. 6-9"
@@ -46,11 +51,26 @@ class Method(Wrapper):
         self.options = options
         self.item_head = xavier((dim, 1), generator, device)
         self.user_head = xavier((dim, 1), generator, device)
+        if options.head == "mlp":
+            self.item_hidden, self.user_hidden = (xavier((dim, dim), generator, device) for _ in range(2))
+
+    def item_logits(self, rows: Tensor) -> Tensor:
+        """y_i of items with `rows` [..., D]; [...]."""
+        hidden = (rows @ self.item_hidden).relu() if self.options.head == "mlp" else rows
+        return (hidden @ self.item_head).squeeze(-1)
+
+    def user_logits(self, rows: Tensor) -> Tensor:
+        """y_u of users with `rows` [..., D]; [...]."""
+        hidden = (rows @ self.user_hidden).relu() if self.options.head == "mlp" else rows
+        return (hidden @ self.user_head).squeeze(-1)
 
     def loss(self, batch: Pairs) -> Tensor:
         """L_O + alpha L_I + beta L_U of a batch; returns a scalar."""
-        user = (batch.user @ self.user_head).squeeze(1)
-        item_good, item_bad = (batch.good @ self.item_head).squeeze(1), (batch.bad @ self.item_head).squeeze(1)
+        read, good, bad = batch.user, batch.good, batch.bad
+        if self.options.ego:
+            read = take(self.model.user, batch.users)
+            good, bad = (take(self.model.item, items) for items in (batch.positives, batch.negatives))
+        user, item_good, item_bad = self.user_logits(read), self.item_logits(good), self.item_logits(bad)
         gate_good, gate_bad = self._gates(item_good, user), self._gates(item_bad, user)
         if self.options.fusion == "pairwise":
             fused = binary_cross_entropy(batch.positive * gate_good, batch.negative * gate_bad)
@@ -86,7 +106,8 @@ class Method(Wrapper):
 
     def item_gate(self, users: Tensor) -> Tensor:
         """s(y_i) of every item, [n_items]."""
-        return (self.model.represent(users[:1]).item @ self.item_head).squeeze(1).sigmoid()
+        rows = self.model.item if self.options.ego else self.model.represent(users[:1]).item
+        return self.item_logits(rows).sigmoid()
 
     def scores(self, users: Tensor, history: Interactions | None = None) -> Tensor:
         """y_k [B, n_items]; the item gate is remembered for `adjust`."""

@@ -58,6 +58,13 @@ class Training(Settings):
     empty_users: Literal["skip", "item0"] = Field(
         "skip", description="users without training rows: never drawn, or item 0 is their positive"
     )
+    sampling: Literal["user_uniform", "interaction_uniform"] = Field(
+        "user_uniform", description="of pairs: a batch of users, each with one of its interactions; or a batch of "
+        "interactions"
+    )
+    negatives: int = Field(
+        1, ge=1, description="of pairs: items that were not met, for each of which a positive stands in the batch"
+    )
     precision: Literal["full", "mixed"] = Field(
         "full", description="of sequence models and those that write: float32 throughout; or matrix products of "
         "bfloat16 numbers, while weights, their gradients and all sums stay float32. Scores are always in full"

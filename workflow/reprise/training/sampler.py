@@ -10,14 +10,18 @@ from reprise.data.unmet import Unmet
 from reprise.errors import RepriseError
 
 
-class UserUniformSampler:
-    """B distinct users, for each one of its items and one item it never met (MACR protocol: uniform over users).
+class PairSampler:
+    """Users, for each one of its items and an item it never met.
 
-    A positive is uniform over the user's rows, repeats counted. A negative is uniform over all items the user has no
-    row of.
+    `user_uniform`, as MACR's code does: B distinct users, a positive uniform over the user's rows, repeats counted.
+    `interaction_uniform`, as its paper sums: B rows of all, drawn with replacement. A negative is uniform over all
+    items the user has no row of. Of several `negatives` each has a pair of its own, with the same user and positive.
     """
 
-    def __init__(self, interactions: Interactions, batch: int, empty_users: str, generator: torch.Generator):
+    def __init__(
+        self, interactions: Interactions, batch: int, empty_users: str, generator: torch.Generator,
+        sampling: str = "user_uniform", negatives: int = 1,
+    ):
         """Prepare the search keys.
 
         Parameters
@@ -33,6 +37,7 @@ class UserUniformSampler:
             Nobody can be drawn, or a user has met every item.
         """
         self.interactions, self.batch, self.generator = interactions, batch, generator
+        self.by_row, self.negatives = sampling == "interaction_uniform", negatives
         degrees = interactions.degrees
         everyone = torch.arange(interactions.n_users, device=degrees.device)
         self.users = everyone if empty_users == "item0" else everyone[degrees > 0]
@@ -41,15 +46,29 @@ class UserUniformSampler:
         self.unmet = Unmet(interactions, self.users)
 
     def draw(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return users, positives, negatives, each [B] int64."""
+        """Return users, positives, negatives, each [B M] int64, M the negatives of a positive."""
+        users, positives, chance = self._rows() if self.by_row else self._of_users()
+        users, positives = (one.repeat(self.negatives) for one in (users, positives))
+        return users, positives, self.unmet.at(users, chance.flatten())
+
+    def _rows(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Users [B], positives [B], and what points at negatives [M, B]."""
+        data, device = self.interactions, self.users.device
+        rows = torch.randint(len(data.items), (self.batch,), generator=self.generator, device=device)
+        shape = (self.negatives, self.batch)
+        chance = torch.rand(shape, generator=self.generator, device=device, dtype=torch.float64)
+        return data.users[rows], data.items[rows], chance
+
+    def _of_users(self) -> tuple[Tensor, Tensor, Tensor]:
         data, device = self.interactions, self.users.device
         if self.batch <= len(self.users):
             users = self.users[torch.randperm(len(self.users), generator=self.generator, device=device)[: self.batch]]
         else:
             users = self.users[torch.randint(len(self.users), (self.batch,), generator=self.generator, device=device)]
-        chance = torch.rand((2, self.batch), generator=self.generator, device=device, dtype=torch.float64)
+        shape = (1 + self.negatives, self.batch)
+        chance = torch.rand(shape, generator=self.generator, device=device, dtype=torch.float64)
         degrees = data.degrees[users]
         positions = data.offsets[users] + (chance[0] * degrees).long()
         # A drawn user without rows points one past its (empty) block: any valid position will do, item 0 replaces it.
         positives = torch.where(degrees > 0, data.items[positions.clamp(max=len(data.items) - 1)], 0)
-        return users, positives, self.unmet.at(users, chance[1])
+        return users, positives, chance[1:]

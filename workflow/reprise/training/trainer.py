@@ -1,4 +1,4 @@
-"""The trainer of most methods: batches of pairs, uniform over users, and Adam."""
+"""The trainer of most methods: batches of pairs, uniform over users or over interactions, and Adam."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reprise.training.build import derived_seed
 from reprise.training.checkpoint import over, under
 from reprise.training.loop import Loop, optimiser_state, restore_optimiser
 from reprise.training.options import Training
-from reprise.training.sampler import UserUniformSampler
+from reprise.training.sampler import PairSampler
 
 
 class Trainer(Loop):
@@ -25,7 +25,8 @@ class Trainer(Loop):
         self.options = options
         self.generator = torch.Generator(device).manual_seed(derived_seed(seed, f"{phase}/batches"))
         self.samplers = [
-            UserUniformSampler(part, options.batch, options.empty_users, self.generator) for part in method.parts
+            PairSampler(part, options.batch, options.empty_users, self.generator, options.sampling, options.negatives)
+            for part in method.parts
         ]
         # Which part comes next is drawn on the CPU, where it is needed: the device is not waited for.
         self.turns = torch.Generator().manual_seed(derived_seed(seed, f"{phase}/parts"))
