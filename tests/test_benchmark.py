@@ -49,6 +49,11 @@ def test_it_prints_what_it_measured_and_writes_no_file(benchmark):
     assert found["settings"] == 61 and found["threads"] == 1 and found["device"] == "cpu"
 
 
+def test_another_batch_makes_other_steps(benchmark):
+    status, out, _, data = benchmark("MF", "printed", "--epochs", "1", "--repeats", "1", "--batch", "10")
+    assert status == 0 and json.loads(out)["steps_per_epoch"] == len(data.parts("train+valid")) // 10 + 1
+
+
 def test_a_method_without_training_has_no_epoch(benchmark):
     status, out, added, _ = benchmark("Popularity", "sound")
     found = json.loads(out)
@@ -88,7 +93,7 @@ def test_counts_that_make_no_data_are_named(counts, said):
 
 
 @pytest.mark.parametrize("wrong", [["MF", "hopeful"], ["NoSuch", "sound"], ["MF", "sound", "--repeats", "0"],
-                                   ["MF", "sound", "--steps", "0"]])
+                                   ["MF", "sound", "--steps", "0"], ["MF", "sound", "--batch", "0"]])
 def test_what_cannot_be_measured_is_refused(benchmark, wrong):
     status, out, added, _ = benchmark(*wrong)
     assert status == 1 and not out and not added

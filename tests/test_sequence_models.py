@@ -22,6 +22,7 @@ CASER = {**PLAIN, "nv": 2, "nh": 3, "dropout": 0.4, "regularisation": 0.01}
 MODELS = {
     "sasrec": ("sasrec", BLOCKS),
     "sasrec-end": ("sasrec", {**BLOCKS, "positions_from": "end"}),
+    "sasrec-free": ("sasrec", {**BLOCKS, "tie": False}),
     "gru4rec": ("gru4rec", {**PLAIN, "hidden": 12, "dropout": 0.3}),
     "caser": ("caser", {**CASER, "horizontal_penalty": True}),
     "caser-fork": ("caser", {**CASER, "horizontal_penalty": False}),

@@ -28,10 +28,11 @@ class Options(Settings):
     positions_from: Literal["start", "end"] = Field(
         "start", description="of the window, as RecBole counts; or its end, as S3-Rec's left padding does"
     )
+    tie: bool = Field(True, description="whether the output table is the input table; or a free one")
 
 
 class Model(SequenceModel):
-    """h_t = Transformer(item rows + position rows)_t; the input table is the output table."""
+    """h_t = Transformer(item rows + position rows)_t; the input table is the output table, if it is not free."""
 
     source = "Kang and McAuley: SASRec (ICDM 2018), as S3-Rec's repository and RecBole have it"
     causal = True
@@ -45,6 +46,7 @@ class Model(SequenceModel):
             options.dim, options.layers, options.heads, options.inner, options.dropout, options.attention_dropout,
             generator, device,
         )
+        self.free = None if options.tie else embedding(self.n_items, options.dim, DEVIATION, generator, device)
 
     def states(self, windows: Windows) -> Tensor:
         """[B, L, D]."""
@@ -52,5 +54,5 @@ class Model(SequenceModel):
         return self.encoder(take(self.item, windows.items) + position)
 
     def output(self) -> tuple[Tensor, Tensor | None]:
-        """The input table without its padding row."""
-        return self.item[: self.n_items], None
+        """The input table without its padding row, or the free table."""
+        return self.item[: self.n_items] if self.free is None else self.free, None

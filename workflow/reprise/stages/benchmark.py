@@ -45,6 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("reading", help="printed or sound")
     parser.add_argument("--epochs", type=int, default=3, metavar="N", help="epochs a repeat (default 3)")
     parser.add_argument("--steps", type=int, metavar="N", help="steps a repeat, in place of epochs")
+    parser.add_argument("--batch", type=int, metavar="N", help="size of a step, in place of the run's own")
     parser.add_argument("--generated", action="store_true",
                         help="on random data with the counts that paper.yaml expects of the data set")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="repeats, whose median counts (default 3)")
@@ -52,9 +53,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace, config: Config) -> None:
     """Measure and print; raises RepriseError where the data are not prepared or there is nothing to repeat."""
-    if min(args.epochs, args.repeats, 1 if args.steps is None else args.steps) < 1:
-        raise RepriseError("benchmark", expected="--epochs, --steps and --repeats >= 1",
-                           found=f"{args.epochs}, {args.steps} and {args.repeats}")
+    counts = {name: getattr(args, name) for name in ("epochs", "steps", "repeats", "batch")}
+    if wrong := {name: count for name, count in counts.items() if count is not None and count < 1}:
+        raise RepriseError("benchmark", expected=f"{' and '.join(f'--{name}' for name in counts)} >= 1",
+                           found=", ".join(f"--{name} {count}" for name, count in wrong.items()))
     paper = load_paper(args.paper)
     if args.method == "all":
         _each_apart([name for name, method in paper.methods.items() if not method.not_run and not method.rerank
@@ -66,7 +68,10 @@ def main(args: argparse.Namespace, config: Config) -> None:
     run = Run(args.paper, args.dataset, args.reading, backbone, args.method, "main", SEED)
     with leased(config.device, Path(config.resources, "locks")) as device:
         made = generated(paper.dataset(args.dataset).expect) if args.generated else None
-        found = measure(Execution(run, config, device, made), args.epochs, args.repeats, args.steps)
+        execution = Execution(run, config, device, made)
+        if args.batch:
+            execution.recipe["training"]["batch"] = args.batch
+        found = measure(execution, args.epochs, args.repeats, args.steps)
     epoch = "nothing to train"
     if found["epoch_s"] is not None:
         epoch = (f"{found['epoch_s']:.3f} s an epoch, {1e3 * found['step_s']:.2f} ms a step (floor "
