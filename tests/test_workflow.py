@@ -121,6 +121,15 @@ def test_snakemake_itself_hands_runs_the_device_there_is(copy, limit, device):
     assert said.count(f"--config device={device} --log") == 4, "MACR_MF and MACR_LightGCN in two readings"
 
 
+def test_a_cluster_starts_without_a_total_of_cores(copy):
+    """As with profiles/slurm, whose plugin would want a cluster: here `sh` is one, and runs what is submitted."""
+    words = ("--executor", "cluster-generic", "--cluster-generic-submit-cmd", "sh", "--jobs", "1")
+    made = "shared/raw/small-world-macr/source.json"
+    done = snakemake(copy, *words, made, "--config", "datasets=small-world", "resources=shared")
+    assert done.returncode == 0, done.stdout
+    assert (copy / made).exists()
+
+
 def test_one_figure_plans_its_own_runs_and_still_ends_with_the_scorecard(copy):
     jobs = planned(copy, "macr_figure7", "--config", "seeds=[7]")
     assert jobs["run"] == 2 * 2  # MACR_MF and MACR_LightGCN in two readings

@@ -81,7 +81,7 @@ rule clock:
         "<logs>/clock/{paper}/{dataset}/{table}/{reading}.log",
     benchmark:
         "<benchmarks>/clock/{paper}/{dataset}/{table}/{reading}.tsv"
-    threads: workflow.cores
+    threads: workflow.resource_settings.cores or plan.config.threads  # a cluster has no total
     resources:
         mem_mb=8000,
         runtime="2h",
