@@ -40,7 +40,7 @@ localrules:
 
 onerror:
     print(
-        "A run or data set that failed is `not run: <reason>` from now on: the same command again renders the rest,"
+        "If a run or data set failed, it is `not run: <reason>` from now on: the same command again renders the rest,"
         " retry=true tries the failed again.",
         file=sys.stderr,
     )

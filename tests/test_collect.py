@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from reprise.__main__ import main
+from reprise.errors import RepriseError
 from reprise.papers import load_paper
 from reprise.reporting.answers import Answers
 from reprise.reporting.claim_rows import judged_claims
@@ -168,6 +169,15 @@ def test_commands_remake_a_cell(results):
     assert command == f".venv/bin/snakemake --cores all macr_table2 --config {selected}"
     odd = results.config.model_copy(update={"seeds": (7,), "max_epochs": 2})
     assert remake("macr", "table2", odd, "adressa", "sound", "MF").endswith("'seeds=[7]' max_epochs=2")
+    gated = remake("decrs", "table3", results.config, "ml-1m", "sound", "FM")
+    assert "datasets=ml-1m licences=movielens methods=FM" in gated
+
+
+def test_a_misspelled_selection_takes_nothing_away(results):
+    for key in ("datasets", "methods", "readings"):
+        wrong = results.config.model_copy(update={key: ("nope",)})
+        with pytest.raises(RepriseError, match=f"{key}=nope"):
+            load_results(PAPER, wrong)
 
 
 def test_departure_names_the_switches():

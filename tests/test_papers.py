@@ -57,6 +57,9 @@ def checked(monkeypatch):
         (lambda paper: paper["methods"]["MF"].update(starts_from="MF"), "in the end start afresh"),
         (lambda paper: (paper["methods"]["MF"].update(starts_from={"user": "LightGCN"}),
                         paper["methods"]["LightGCN"].update(starts_from="MF")), "in the end start afresh"),
+        (lambda paper: paper["methods"]["MF"].update(settings={"models": {"mff": {"dim": 5}}}), "settings.models.mff"),
+        (lambda paper: paper["methods"]["MF"].update(datasets={"globo": {"methods": {"macrr": {}}}}),
+         "methods.MF.datasets.globo.methods.macrr"),
         (lambda paper: paper.update(name="other"), "name: macr"),
     ],
 )

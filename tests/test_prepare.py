@@ -62,6 +62,16 @@ def test_canonical_tables_and_receipt(house):
     assert names == ["user", "item", "time", "rating", "part", "position"]
 
 
+def test_a_source_cut_short_is_refused_and_replaces_nothing(house, monkeypatch):
+    """No checksum is published of what some people place by hand; the number of rows is."""
+    before = (house.canonical / "interactions.parquet").read_bytes()
+    monkeypatch.setattr(canonicalise, "load_catalogue", lambda: {"toy": types.SimpleNamespace(rows=13)})
+    with pytest.raises(RepriseError, match="13 interactions") as caught:
+        house.write(TRAIN.replace("3 0\n", ""))
+    assert caught.value.found == "11"
+    assert (house.canonical / "interactions.parquet").read_bytes() == before
+
+
 def test_counts_checked_by_hand(house):
     house.prepare(COUNTS)
     stats = json.loads((house.folder / "stats.json").read_text())

@@ -13,6 +13,7 @@ from reprise.reporting.pairs import COLUMNS as PAIR_COLUMNS
 from reprise.reporting.pairs import compare_pairs
 from reprise.reporting.results import empty, load_results
 from reprise.reporting.tables import Block, Entry, Sheet, lay_out, table_frame
+from reprise.reporting.verdict_rows import judged
 
 PAPER = load_paper(fake_runs.PAPER)
 
@@ -86,12 +87,33 @@ def test_where_less_is_better_the_smallest_is_bold_and_a_fall_is_marked_as_bette
 
 def test_a_shortcut_is_told_beside_every_number_made_with_it(monkeypatch, results, significance):
     monkeypatch.setitem(wording.SHORTCUTS, "fusion", {"pairwise": "on fewer pairs"})
-    table = table_frame("table2", results, results.frame, significance)
+    older = results.frame[results.frame["metric"] != "shortcuts"]  # runs that were measured before this was
+    table = table_frame("table2", results, older, significance)
     told = table[table["remark"] == "on fewer pairs"]
     assert set(zip(told["method"], told["reading"], strict=True)) == {("MACR_MF", "sound"), ("MACR_LightGCN", "sound")}
     sheet = lay_out("table2", PAPER, table)
     entries = dict(sheet.blocks[0].rows)["MACR_LightGCN"]
     assert [entry.note and sheet.notes[entry.note - 1] for entry in entries[:3]] == [None, None, "on fewer pairs"]
+
+
+def test_a_shortcut_stays_with_the_run_that_took_it(results, significance):
+    """Whatever the settings come to on the day when a table is made."""
+    frame = results.frame
+    counted = frame[(frame["metric"] == "shortcuts") & (frame["method"] == "MF")]
+    assert set(counted["value"]) == {0} and len(counted) == 3 * len(PAPER.readings)
+    capped = counted.assign(metric="shortcut: max_epochs=5 for 1000", value=1.0)
+    table = table_frame("table2", results, pd.concat([frame, capped]), significance)
+    told = table[table["remark"] != ""]
+    assert set(told["remark"]) == {"max_epochs=5 for 1000"} and set(told["method"]) == {"MF"}
+    numbers = judged(results, pd.concat([frame, capped]))
+    off = numbers[(numbers["method"] == "MF") & numbers["verdict"].str.startswith("off")]
+    assert all("max_epochs=5 for 1000" in reason for reason in off["reason"] if reason.startswith("protocol"))
+
+
+def test_a_cap_of_epochs_is_measured_with_the_run(tmp_path):
+    config = fake_runs.make(tmp_path, methods="MF", readings="sound", seeds=1, max_epochs=5)
+    rows = load_results(PAPER, config).frame.set_index("metric")["value"]
+    assert (rows["shortcuts"], rows["shortcut: max_epochs=5 for 1000"]) == (1, 1)
 
 
 def test_layout(sheet):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 
 import fake_runs
@@ -17,7 +18,8 @@ from reprise.reporting.pairs import compare_pairs
 from reprise.reporting.results import load_results
 from reprise.reporting.tables import table_frame
 from reprise.reporting.verdict_rows import judged, orders
-from reprise.reporting.wording import shortcuts_text
+from reprise.reporting.wording import shortcuts_of
+from reprise.stages.run import named_run
 from reprise.training.build import build
 
 PAPER = load_paper(fake_runs.PAPER)
@@ -201,6 +203,22 @@ def test_a_published_alpha_is_fixed_as_printed_and_chosen_on_validation_where_so
 
 def test_only_rows_that_share_windows_are_said_to_overlap_them():
     ipsrec = load_paper("ipsrec")
-    said = {(reading, row): "overlap" in shortcuts_text(ipsrec, "ml-1m", reading, row)
+    said = {(reading, row): "overlap" in " ".join(shortcuts_of(ipsrec, "ml-1m", reading, row))
             for reading in ipsrec.readings for row in ("SASRec", "Caser", "SR-GNN", "IPSRec-S")}
     assert {key for key, overlap in said.items() if overlap} == {("sound", "SASRec"), ("sound", "IPSRec-S")}
+
+
+@pytest.mark.parametrize(("label", "reading", "folder"), [
+    ("MACR_MF w/o user branch", "sound", "MACR_MF/sound-user_branch=false"),
+    ("MACR_MF[alpha=1e-2;beta=1e-3]", "printed", "MACR_MF/printed-alpha=0.01"),
+    ("MACR_MF[alpha=1e-3;beta=1e-3]", "printed", "MACR_MF/printed"),
+    ("MACR_MF", "sound-alpha=0.01", "MACR_MF/sound-alpha=0.01"),
+])
+def test_a_stage_takes_a_row_as_tables_name_it(label, reading, folder):
+    words = argparse.Namespace(paper="macr", dataset="adressa", method=label, reading=reading, seed=3)
+    assert named_run(words).folder == f"macr/adressa/runs/{folder}/seed3"
+
+
+def test_a_row_of_a_reading_that_is_none_is_named():
+    with pytest.raises(RepriseError, match="reading"):
+        named_run(argparse.Namespace(paper="macr", dataset="adressa", method="MACR_MF w/o L_I", reading="both", seed=1))

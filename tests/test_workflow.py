@@ -17,6 +17,7 @@ from reprise import selection
 from reprise.config import load_config
 from reprise.dag import Dag
 from reprise.data.catalogue import load_catalogue
+from reprise.errors import RepriseError
 from reprise.papers import load_paper
 from reprise.reporting import record
 from reprise.training import devices
@@ -276,11 +277,20 @@ def test_a_run_asks_for_a_gpu_where_there_is_one(monkeypatch, device, visible, l
     assert dag._workflow.global_resources == {"gpu": limit.get("gpu", len(devices.visible_gpus()))}
 
 
-def test_the_command_line_of_a_job_gives_the_same_configuration(monkeypatch):
+def test_a_mirror_that_is_none_is_named_before_anything_runs(tmp_path):
+    with pytest.raises(RepriseError, match="config mirror"):
+        make_dag(mirror=str(tmp_path))
+    assert make_dag(mirror="https://somewhere.example/mirror").config.mirror  # who can tell without a network
+
+
+def test_the_command_line_of_a_job_gives_the_same_configuration(monkeypatch, tmp_path):
     monkeypatch.chdir(ROOT)
-    dag = make_dag(datasets="adressa", seeds="[4]", mirror="a folder", max_epochs=1e2, licences="movielens")
+    mirror = tmp_path / "a folder"
+    mirror.mkdir()
+    (mirror / "MANIFEST.csv").touch()
+    dag = make_dag(datasets="adressa", seeds="[4]", mirror=str(mirror), max_epochs=1e2, licences="movielens")
     words = dag.settings(None, 1)
-    assert "'seeds=[4]'" in words and "'mirror=a folder'" in words and "results=" not in words
+    assert "'seeds=[4]'" in words and f"'mirror={mirror}'" in words and "results=" not in words
     assert load_config([], shlex.split(words)[1:]) == dag.config
 
 

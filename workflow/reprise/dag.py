@@ -18,6 +18,8 @@ from typing import Any
 from reprise import selection
 from reprise.config import RECORD, STUDY, Config, load_config, make_config
 from reprise.data.catalogue import load_catalogue
+from reprise.data.download import is_web
+from reprise.data.mirror import MANIFEST
 from reprise.errors import RepriseError
 from reprise.files import digest
 from reprise.papers import (
@@ -68,6 +70,9 @@ class Dag:
     def __init__(self, values: Mapping[str, Any], workflow: Any):
         self.config: Config = make_config(values)
         self.papers: dict[str, Paper] = {paper.name: paper for paper in selection.papers(self.config)}
+        mirror = self.config.mirror
+        if mirror and not is_web(mirror) and not Path(mirror, MANIFEST).is_file():  # before a download can fail of it
+            raise RepriseError("config mirror", expected=f"a web address, or a folder with a {MANIFEST}", found=mirror)
         self.results, self.resources = Path(self.config.results), Path(self.config.resources)
         self.sources = load_catalogue()
         self.readers = _readers()

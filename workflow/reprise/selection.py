@@ -10,7 +10,19 @@ from reprise.config import Config
 from reprise.data.catalogue import blocked, load_catalogue
 from reprise.errors import RepriseError
 from reprise.files import read_json
-from reprise.papers import MAIN, TUNED, Exhibit, Paper, Run, data_code, load_paper, paper_names, spec_code, variant_of
+from reprise.papers import (
+    MAIN,
+    TUNED,
+    Dataset,
+    Exhibit,
+    Paper,
+    Run,
+    data_code,
+    load_paper,
+    paper_names,
+    spec_code,
+    variant_of,
+)
 from reprise.papers.schema import entry
 from reprise.papers.specs import starts_of
 from reprise.sourcecode import options_of
@@ -153,6 +165,11 @@ def not_prepared(paper: Paper, dataset: str, config: Config) -> str | None:
     failures = (_failed(raw / "failure.json") for raw in places.values())
     failure = Path(config.results, paper.name, dataset, "failure.json")
     return next(filter(None, failures), None) or _failed(failure, data_code(entry))
+
+
+def licences_of(dataset: Dataset) -> set[str]:
+    """The licences that a person must agree to before a data set is fetched."""
+    return {load_catalogue()[source].licence.agree for source in dataset.readers} - {None}
 
 
 def weights_of(paper: Paper, run: Run, config: Config) -> list[Path]:

@@ -66,6 +66,7 @@ class Source(Settings):
     files: tuple[SourceFile, ...] = Field(min_length=1)
     gated: Gated | None = None
     generate: str | None = None
+    rows: int | None = Field(None, ge=1, description="interactions that the source is known to hold, if it is")
     note: str = ""
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from reprise.data.catalogue import SourceFile
 from reprise.data.download import Place, download, is_web
 from reprise.errors import RepriseError
 
+MANIFEST = "MANIFEST.csv"
 COLUMNS = ("file", "bytes", "sha256", "status", "public_address")
 # `rebuilt, byte-exact` bytes are the official ones, whoever put them together.
 STATUSES = {
@@ -29,7 +30,7 @@ class Mirror:
 
     def __init__(self, address: str):
         self.address = str(address).rstrip("/")
-        self.manifest = f"{self.address}/MANIFEST.csv"
+        self.manifest = f"{self.address}/{MANIFEST}"
         self.rows: dict[str, list[dict[str, str]]] = defaultdict(list)
         for number, row in enumerate(csv.DictReader(self._text().splitlines()), start=2):
             if None in row.values() or any(column not in row for column in COLUMNS):
@@ -39,8 +40,8 @@ class Mirror:
     def _text(self) -> str:
         if is_web(self.address):
             with tempfile.TemporaryDirectory() as folder:
-                download(Place(self.manifest), Path(folder) / "MANIFEST.csv")
-                return (Path(folder) / "MANIFEST.csv").read_text(encoding="utf-8")
+                download(Place(self.manifest), Path(folder, MANIFEST))
+                return Path(folder, MANIFEST).read_text(encoding="utf-8")
         try:
             return Path(self.manifest).read_text(encoding="utf-8")
         except OSError as error:

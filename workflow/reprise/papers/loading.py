@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 
 from reprise.errors import RepriseError
 from reprise.files import digest, read_yaml
 from reprise.papers import schema
-from reprise.papers.schema import Paper, entry
+from reprise.papers.schema import Method, Paper, entry
 from reprise.papers.specs import grid_of, resolve
 from reprise.settings import checked
 
@@ -86,6 +87,7 @@ def check(paper: Paper, where: str) -> None:
                     f"{where}, {kind}.{unused}", expected=f"a {kind[:-1]} that some row uses", found=unused
                 )
     for name, method in paper.methods.items():
+        _check_layers(method, used, f"{where}, methods.{name}")
         there = {reading for layer in method.datasets.values() for reading in layer.readings}
         for reading in sorted({*method.readings, *there} - set(paper.readings)):
             raise RepriseError(
@@ -101,6 +103,20 @@ def check(paper: Paper, where: str) -> None:
                     if not dataset.not_run:
                         resolve(paper, key, reading, name)
             _check_grid(paper, name, where)
+
+
+def _check_layers(row: Method, used: Mapping[str, set[str | None]], where: str) -> None:
+    """Refuse settings of a row for what no row of the paper uses."""
+    layers = {"settings": row.settings}
+    layers |= {f"readings.{name}": layer for name, layer in row.readings.items()}
+    for key, on in row.datasets.items():
+        layers |= {f"datasets.{key}": on}
+        layers |= {f"datasets.{key}.readings.{name}": layer for name, layer in on.readings.items()}
+    for place, layer in layers.items():
+        for kind, known in used.items():
+            for unused in set(getattr(layer, kind)) - known:
+                raise RepriseError(f"{where}.{place}.{kind}.{unused}", found=unused,
+                                   expected="one of " + ", ".join(sorted(filter(None, known))))
 
 
 def _check_starts(paper: Paper, name: str, where: str, behind: tuple[str, ...] = ()) -> None:

@@ -21,8 +21,9 @@ from reprise.files import replacing
 from reprise.papers import TUNED, Exhibit, Paper
 from reprise.reporting.printed import claims_of, printed_numbers
 from reprise.reporting.results import LEFT_OUT, Results, cells, under_labels
+from reprise.reporting.shortcuts import Taken
 from reprise.reporting.sweeps import is_swept, points
-from reprise.reporting.wording import searched_text, seeds_text, shortcuts_text
+from reprise.reporting.wording import searched_text, seeds_text
 from reprise.selection import datasets_of
 
 # Okabe and Ito's colours, dark ones first; a line style and a marker go with each, so that no colour is needed.
@@ -63,7 +64,7 @@ class Canvas:
     `cells` has `dataset, reading, method, metric, k, mean, sd, seeds, data` of the exhibit's methods; `sweep` the same
     with `setting, point, curve, split` of sweeps; `groups` those of an exhibit over groups, with `place` the group's
     number from 0, and among them, without method, the data set's own shares. `reason` is why there is nothing,
-    `undrawn` what is missing beside the rest, and why.
+    `undrawn` what is missing beside the rest, and why; `taken` says what made runs cheaper.
     """
 
     paper: Paper
@@ -75,13 +76,14 @@ class Canvas:
     claims: pd.DataFrame
     reason: str
     undrawn: str
+    taken: Taken
 
     def label(self, dataset: str, part: pd.DataFrame) -> str:
         """Name a data set with its status and the seeds behind `part`."""
         data = [f"{status} data" for status in sorted(set(part["data"]) - {"", dataset})]
         recorded = "origin" in part and bool((part["origin"] != "").any())  # device and date would not fit a title
         origin = ["of record"] if recorded else []
-        shortcuts = {shortcuts_text(self.paper, dataset, *row) for row in _rows(part)} - {""}
+        shortcuts = {self.taken.text(dataset, *row) for row in _rows(part)} - {""}
         searched = ["settings searched"] if (part["variant"] == TUNED).any() else []
         strided = ["shortcuts taken, see below"] if shortcuts else []
         about = ", ".join([*data, seeds_text(part["seeds"]), *searched, *strided, *origin])
@@ -92,10 +94,10 @@ def canvas(name: str, results: Results, frame: pd.DataFrame) -> Canvas:
     """Gather what the figure `name` is drawn from: `frame` is the results' own, or that with the record's rows."""
     paper, exhibit, results = results.paper, results.paper.exhibits[name], results.under(name)
     datasets = datasets_of(paper, exhibit, results.config)
-    frame = under_labels(results, frame, exhibit.methods)
+    whole, frame = frame, under_labels(results, frame, exhibit.methods)
     frame = frame[frame["dataset"].isin(datasets)]
     groups = _in_order(_groups(paper, exhibit, frame), datasets, paper, exhibit)
-    ran = _places(frame)
+    ran, taken = _places(frame), Taken(results, whole, exhibit.methods)
     frame = frame[
         (frame["method"] != "")
         & frame["metric"].isin(exhibit.metrics)
@@ -121,6 +123,7 @@ def canvas(name: str, results: Results, frame: pd.DataFrame) -> Canvas:
         claims_of(paper, exhibit),
         reason,
         _undrawn(results, exhibit, datasets, _places(groups if exhibit.groups else single), ran),
+        taken,
     )
 
 
@@ -169,7 +172,7 @@ def caption(name: str, results: Results, frame: pd.DataFrame) -> str:
     shown = pd.concat([part for part in (drawn.cells, drawn.groups) if len(part)] or [drawn.cells])
     found = getattr(_module(results.paper.folder / "figures.py"), f"{name}_found", None)
     searched = searched_text(shown, results.config.trials)
-    taken = (shortcuts_text(results.paper, dataset, *row)
+    taken = (drawn.taken.text(dataset, *row)
              for dataset, part in shown.groupby("dataset") for row in _rows(part))
     shortcuts = [f"Shortcuts: {text}." for text in dict.fromkeys(taken) if text]
     return " ".join(filter(None, [exhibit.caption, searched, *shortcuts, found(drawn) if found else "", drawn.undrawn]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from reprise.config import Config, make_config
-from reprise.data.catalogue import load_catalogue
 from reprise.files import write_text
 from reprise.papers import Paper, load_paper, paper_names
 from reprise.reporting import pages, record
@@ -13,6 +12,7 @@ from reprise.reporting.exhibits import write_figure, write_table
 from reprise.reporting.pairs import significance_of
 from reprise.reporting.results import load_results
 from reprise.reporting.scorecard import section, study
+from reprise.selection import licences_of
 
 
 def write_pages() -> None:
@@ -46,5 +46,4 @@ def _ran(paper: Paper) -> set[str]:
 
 def _agreed(papers: list[Paper]) -> set[str]:
     """The licences that the record's own runs needed: they do not stand in the way of those that it lacks."""
-    sources = {source for paper in papers for key in _ran(paper) for source in paper.datasets[key].readers}
-    return {load_catalogue()[source].licence.agree for source in sources} - {None}
+    return set().union(*(licences_of(paper.datasets[key]) for paper in papers for key in _ran(paper)))

@@ -18,7 +18,8 @@ from reprise.evaluation.drift import drift
 from reprise.evaluation.groups import group_names, groups_of, shares_of
 from reprise.files import read_json, replacing
 from reprise.papers import MAIN, Paper, Run
-from reprise.selection import not_prepared, plan
+from reprise.reporting.wording import shortcuts_of
+from reprise.selection import not_prepared, papers, plan
 from reprise.tuning import row_of, shown_under
 
 RUN = ["dataset", "reading", "backbone", "method", "variant", "seed"]
@@ -46,6 +47,7 @@ STATISTICS = (
 TIMES = ("response_time", "response_ratio")  # in 1e-4 s a list; over that of the table's first row
 # Why a session has no number where nothing but itself stands in the way.
 LEFT_OUT, UNFINISHED, STALE = "left out by", "no finished run", "stale: its code or settings have changed since"
+SHORTCUTS, SHORTCUT = "shortcuts", "shortcut: "  # metrics of a run: how many it took, and which
 COSTS = ("wall_s", "epochs", "steps", "peak_bytes")
 WHOLE = ("seed", "k", "threads", "seeds")
 REAL = ("value", "mean", "sd", "atol", "diff", "low", "high", "p", "p_adjusted", "effect", "effect_ratio")
@@ -162,6 +164,7 @@ def left_out(config: Config, key: str) -> str:
 
 def load_results(paper: Paper, config: Config, unrun: str = UNFINISHED) -> Results:
     """Read the finished runs of `paper` that `config` selects; one of other code or settings is stale and not used."""
+    papers(config)  # no name that it selects is misspelled
     runs, absent, parts = {}, {}, [_statistics(paper, config)]
     for planned in plan(paper, paper.exhibits, config):
         if planned.run.seed not in config.seeds:  # made for others to be ranked anew, and shown nowhere
@@ -176,6 +179,7 @@ def load_results(paper: Paper, config: Config, unrun: str = UNFINISHED) -> Resul
         else:
             runs[planned.run] = record
             parts.append(_measured(planned.run, record, folder))
+            parts.append(_shortcuts(paper, config, planned.run, record))
     parts += [_timed(paper, config, run, record) for run, record in runs.items() if paper.timed]
     parts = [part for part in parts if len(part)]
     frame = typed(pd.concat(parts, ignore_index=True)) if parts else empty()
@@ -295,6 +299,14 @@ def _measured(run: Run, record: dict[str, Any], folder: Path) -> pd.DataFrame:
     cost = read_json(folder / "cost.json")
     parts.append(pd.DataFrame({"metric": COSTS, "value": [cost[name] for name in COSTS]}))
     frame = pd.concat(parts, ignore_index=True).reindex(columns=[*MEASURED, "value"])
+    return frame.assign(**_known(run, record))[COLUMNS + PROVENANCE]
+
+
+def _shortcuts(paper: Paper, config: Config, run: Run, record: dict[str, Any]) -> pd.DataFrame:
+    """What made a run cheaper than the paper's: as many rows, and their number, as nobody else may know it later."""
+    taken = shortcuts_of(paper, run.dataset, run.reading, run.label, config.max_epochs)
+    named = [(SHORTCUTS, len(taken)), *((f"{SHORTCUT}{text}", 1) for text in taken)]
+    frame = pd.DataFrame(named, columns=["metric", "value"]).reindex(columns=[*MEASURED, "value"])
     return frame.assign(**_known(run, record))[COLUMNS + PROVENANCE]
 
 

@@ -14,16 +14,8 @@ from reprise.reporting.comparisons import LOWER_IS_BETTER
 from reprise.reporting.gains import gain_rows
 from reprise.reporting.printed import printed_numbers
 from reprise.reporting.results import Results, cells, under_labels
-from reprise.reporting.wording import (
-    mean_sd,
-    metric_label,
-    missing,
-    number,
-    ours_decimals,
-    searched_text,
-    seeds_text,
-    shortcuts_text,
-)
+from reprise.reporting.shortcuts import Taken
+from reprise.reporting.wording import mean_sd, metric_label, missing, number, ours_decimals, searched_text, seeds_text
 from reprise.selection import datasets_of
 
 COLUMNS = [
@@ -94,7 +86,8 @@ def table_frame(name: str, results: Results, frame: pd.DataFrame, significance: 
     grid = pd.DataFrame(_grid(results, exhibit), columns=keys).astype({"k": "Int64"})
     printed = printed_numbers(paper)
     printed = printed[(printed["table"] == name.removeprefix("table")) & printed["group"].isin(groups)]
-    ours = cells(under_labels(results, frame[frame["group"].isin(groups)], (*exhibit.methods, *exhibit.floor)))
+    rows = (*exhibit.methods, *exhibit.floor)
+    ours = cells(under_labels(results, frame[frame["group"].isin(groups)], rows))
     table = grid.merge(printed[[*keys[:-1], "printed", "decimals"]], how="left", on=keys[:-1])
     measured = ["variant", "mean", "sd", "seeds", "data", *(["origin"] if "origin" in ours else [])]
     table = table.merge(ours[[*keys, *measured]], how="left", on=keys)
@@ -113,8 +106,9 @@ def table_frame(name: str, results: Results, frame: pd.DataFrame, significance: 
             table["dataset"], table["reading"], table["method"], table["mean"], strict=True
         )
     ]
+    taken = Taken(results, frame, rows)
     table["remark"] = [
-        "" if missing(mean) or not label else shortcuts_text(paper, dataset, reading, label)
+        "" if missing(mean) or not label else taken.text(dataset, reading, label)
         for dataset, reading, label, mean in zip(
             table["dataset"], table["reading"], table["method"], table["mean"], strict=True
         )

@@ -10,11 +10,12 @@ import pandas as pd
 from reprise.config import Config
 from reprise.evaluation.significance import kendall
 from reprise.papers import MAIN, TUNED, Paper, load_paper, resolve
-from reprise.papers.specs import only_lists, starts_of
 from reprise.reporting.printed import printed_numbers
 from reprise.reporting.results import STATISTICS, Results, cells, under_labels
+from reprise.reporting.shortcuts import Taken
 from reprise.reporting.verdicts import UNRESOLVED, Circumstances, judge_number
-from reprise.reporting.wording import missing, shortcuts_text
+from reprise.reporting.wording import missing
+from reprise.selection import licences_of
 
 COLUMNS = [
     "table",
@@ -49,12 +50,12 @@ def judged(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
     """
     printed = printed_numbers(results.paper)
     ours = _ours(results, frame, printed).drop(columns="backbone")
-    parts = []
+    parts, taken = [], {table: _taken(results, frame, table, rows) for table, rows in printed.groupby("table")}
     for reading in results.paper.readings:
         # A statistic belongs to the data, whatever the reading.
         mine = ours[ours["reading"].isin([reading, ""])]
         merged = printed.merge(mine.drop(columns="reading"), how="left", on=SLOT)
-        rows = [_judged(results, reading, record) for record in merged.to_dict("records")]
+        rows = [_judged(results, reading, record, taken[record["table"]]) for record in merged.to_dict("records")]
         parts.append(pd.DataFrame(rows, columns=[*COLUMNS, "decimals", "data", "origin"]))
     return pd.concat(parts, ignore_index=True)
 
@@ -68,7 +69,12 @@ def _ours(results: Results, frame: pd.DataFrame, printed: pd.DataFrame) -> pd.Da
     return pd.concat(parts, ignore_index=True)
 
 
-def _judged(results: Results, reading: str, record: dict) -> dict:
+def _taken(results: Results, frame: pd.DataFrame, table: str, printed: pd.DataFrame) -> Taken:
+    labels = tuple(filter(results.paper.has_row, dict.fromkeys(filter(None, printed["method"]))))
+    return Taken(results.under(f"table{table}"), frame, labels)
+
+
+def _judged(results: Results, reading: str, record: dict, taken: Taken) -> dict:
     paper, exact = results.paper, record["metric"] in STATISTICS
     exhibit = f"table{record['table']}"
     results = results.under(exhibit)
@@ -82,7 +88,7 @@ def _judged(results: Results, reading: str, record: dict) -> dict:
     cause = Circumstances(
         data="official" if missing(record["data"]) else record["data"],
         trend=(paper.datasets[dataset].trend or "") if values else "",
-        protocol="" if exact or not values else _protocol(results, dataset, reading, method, record["variant"]),
+        protocol="" if exact or not values else _protocol(paper, dataset, reading, method, record["variant"], taken),
         users_error=_users_error(results, dataset, reading, method, record) if values and not exact else 0.0,
         missing=reason,
         misprint=paper.datasets[dataset].misprints.get(record["metric"], "") if exact else "",
@@ -126,22 +132,17 @@ def departure(paper: Paper, dataset: str, reading: str, method: str, variant: st
     return "; ".join([*changed, *(["tuning=search"] if variant == TUNED else [])])
 
 
-def _protocol(results: Results, dataset: str, reading: str, method: str, variant: str) -> str:
-    """What may set a run apart from the print: the reading's departures, shortcuts, epochs that were capped."""
-    paper, most = results.paper, results.config.max_epochs
-    label = method
-    while only_lists(paper, label):  # whose weights are another row's
-        (label,) = starts_of(paper, label).values()
-    spec = resolve(paper, dataset, reading, label)
-    capped = most is not None and most < spec["training"]["max_epochs"]
-    said = (departure(paper, dataset, reading, method, variant), shortcuts_text(paper, dataset, reading, method),
-            f"max_epochs={most} for {spec['training']['max_epochs']}" if capped else "")
+def _protocol(paper: Paper, dataset: str, reading: str, method: str, variant: str, taken: Taken) -> str:
+    """What may set a run apart from the print: the reading's departures, and shortcuts, a cap of epochs among them."""
+    said = departure(paper, dataset, reading, method, variant), taken.text(dataset, reading, method)
     return "; ".join(filter(None, said))
 
 
 def remake(paper: str, exhibit: str, config: Config, dataset: str, reading: str, method: str) -> str:
     """The command that makes one cell again."""
     chosen = {"datasets": dataset}
+    if licences := licences_of(load_paper(paper).datasets[dataset]):
+        chosen["licences"] = ",".join(sorted(licences))
     if method:
         # The machine is part of what a run is; named only where it is not what everybody gets.
         machine = {key: getattr(config, key) for key in ("device", "threads", "processes")}

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from reprise.papers import TUNED, Paper, resolve
+from reprise.papers.specs import only_lists, starts_of
 
 LABELS = {
     "hr": "HR",
@@ -44,16 +45,25 @@ SYMBOLS = {
 }
 
 
-def shortcuts_text(paper: Paper, dataset: str, reading: str, label: str) -> str:
-    """Say which shortcuts the runs of a row take, or those that it ranks anew; nothing for none."""
+def shortcuts_of(paper: Paper, dataset: str, reading: str, label: str, most: int | None = None) -> list[str]:
+    """The shortcuts that the runs of a row take, or those that it ranks anew, with `most` as cap of their epochs."""
     rows = (label, *(base for base, _ in paper.method(label).bases.values()))
-    specs = [resolve(paper, dataset, reading, row) for row in rows if not paper.method(row).not_run]
+    rows = [row for row in rows if not paper.method(row).not_run]
+    specs = [resolve(paper, dataset, reading, row) for row in rows]
     parts = [spec.get(part, {}) for spec in specs for part in ("model", "method")]
     chosen = [(key, value) for part in parts for key, value in part.items()
               if not (key == "long_history" and part["samples"] != "one_pass")]
     read = [(key, value) for key, value in chosen if isinstance(value, str)]
     said = [SHORTCUTS[key][value] for key, value in read if value in SHORTCUTS.get(key, ())]
-    return "; ".join(dict.fromkeys(said))
+    return list(dict.fromkeys([*said, *filter(None, (_cap(paper, dataset, reading, row, most) for row in rows))]))
+
+
+def _cap(paper: Paper, dataset: str, reading: str, label: str, most: int | None) -> str:
+    """Say that a run's epochs were capped; nothing where they were not."""
+    while only_lists(paper, label):  # whose weights are another row's
+        (label,) = starts_of(paper, label).values()
+    epochs = resolve(paper, dataset, reading, label)["training"]["max_epochs"]
+    return f"max_epochs={most} for {epochs}" if most is not None and most < epochs else ""
 
 
 def metric_label(metric: str, k: object = None) -> str:

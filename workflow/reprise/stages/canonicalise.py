@@ -16,7 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from reprise.config import Config
+from reprise.data.catalogue import load_catalogue
 from reprise.data.readers import reader
+from reprise.errors import RepriseError
 from reprise.files import read_json, replacing, sha256, write_json
 
 HELP = "turn a raw source into interactions, items and users"
@@ -44,12 +46,23 @@ def main(args: argparse.Namespace, config: Config) -> None:
             table = _occurring(folder / "interactions.parquet", name.removesuffix("s"))
         with replacing(folder / f"{name}.parquet") as beside:
             rows[name] = _write(table, beside)
+            if name == "interactions":
+                _check(args.source, rows[name], raw)
     write_json(folder / "canonical.json", {
         "source": args.source, "reader": args.reader, "status": receipt["status"], "rows": rows, "facts": tables.facts,
         "inputs": {file: sha256(raw / file) for file in tables.files},
     })
     logger.info("canonicalise %s: %s interactions, %s items, %s users", args.source,
                 *(f"{rows[name]:,}" for name in ("interactions", "items", "users")))
+
+
+def _check(source: str, rows: int, raw: Path) -> None:
+    """Refuse a source that holds another number of interactions than is known of it: no checksum is published of some
+    that a person places."""
+    known = load_catalogue().get(source)
+    if known and known.rows not in (None, rows):
+        raise RepriseError(str(raw), kind="data", expected=f"{known.rows:,} interactions, as {source} is known to have",
+                           found=f"{rows:,}", fix="is the file another release, or cut short? Nothing was replaced")
 
 
 def _write(table: pd.DataFrame | pa.RecordBatchReader, path: Path) -> int:

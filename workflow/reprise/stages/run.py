@@ -6,7 +6,8 @@ import argparse
 
 from reprise.config import Config
 from reprise.evaluation.measuring import write_groups
-from reprise.papers import Run, load_paper
+from reprise.papers import Run, load_paper, preset_name, variant_of
+from reprise.papers.schema import entry
 from reprise.training.execution import executing
 
 HELP = "train, recommend and evaluate one run"
@@ -16,14 +17,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Name one run."""
     parser.add_argument("paper")
     parser.add_argument("dataset")
-    parser.add_argument("method", help="as its table prints it, for instance MACR_MF")
+    parser.add_argument("method", help="as its table prints it, for instance MACR_MF or 'MACR_MF w/o L_I'")
     parser.add_argument("reading", help="printed or sound; of a variant `<reading>-<variant>`, as its folder is named")
     parser.add_argument("seed", type=int)
 
 
 def named_run(args: argparse.Namespace) -> Run:
-    """The run that the arguments name."""
-    return Run.named(load_paper(args.paper), args.dataset, args.method, args.reading, args.seed)
+    """The run that the arguments name: a method and the name of its folder, or a row and a reading."""
+    paper, method, preset = load_paper(args.paper), args.method, args.reading
+    if method not in paper.methods and paper.has_row(method):
+        entry(paper.datasets, args.dataset, f"{args.paper}: data set")
+        entry(paper.readings, preset, f"{args.paper}: reading")
+        method, variant = variant_of(paper, method, args.dataset, preset)
+        preset = preset_name(preset, variant)
+    return Run.named(paper, args.dataset, method, preset, args.seed)
 
 
 def main(args: argparse.Namespace, config: Config) -> None:
