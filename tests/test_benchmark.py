@@ -82,6 +82,8 @@ def test_generated_data_have_the_counts_that_are_expected():
     assert np.array_equal(np.unique(data.features["provider"]), np.arange(40)) and "attributes" not in data.features
     providers = data.interactions("train").features["provider"]
     assert providers.size == 40 and len(providers.single()) == 500
+    fewer = generated({**counts, "train": 15_000})
+    assert len(fewer.train) == pytest.approx(15_000, rel=0.05)
     assert data.content == generated(counts).content != generated(counts, seed=1).content
 
 

@@ -18,8 +18,8 @@ FEATURES = {"providers": "provider", "attributes": "attributes"}  # a count that
 def generated(counts: Mapping[str, Any], seed: int = 0) -> Prepared:
     """Random histories, one item and one value of every feature drawn evenly from as many as `counts` says.
 
-    `counts` has `users`, `items`, `interactions` and perhaps `providers` and `attributes`, as `expect` of a data set
-    does; of a range it is the upper end. Lengths are geometric with the mean that these give, so a few are long. Two
+    `counts` has `users`, `items`, `interactions` and perhaps `train`, those of them that are trained on, `providers` and
+    `attributes`, as `expect` of a data set does; of a range it is the upper end. Lengths are geometric with the mean that these give, so a few are long. Two
     items more are held out of `RANKED` histories.
 
     Raises
@@ -35,6 +35,7 @@ def generated(counts: Mapping[str, Any], seed: int = 0) -> Prepared:
     users, items, rows = (sizes[name] for name in ("users", "items", "interactions"))
     if rows < users:
         raise RepriseError("generated data", expected="an interaction a user", found=f"{rows} of {users} users")
+    rows = max(users, sizes.get("train", rows))
     rng = np.random.default_rng(seed)
     owner = np.repeat(np.arange(users), rng.geometric(users / rows, users))
     held_out = np.arange(min(RANKED, users))
