@@ -18,9 +18,9 @@ FEATURES = {"providers": "provider", "attributes": "attributes"}  # a count that
 def generated(counts: Mapping[str, Any], seed: int = 0) -> Prepared:
     """Random histories, one item and one value of every feature drawn evenly from as many as `counts` says.
 
-    `counts` has `users`, `items`, `interactions` and perhaps `train`, those of them that are trained on, `providers` and
-    `attributes`, as `expect` of a data set does; of a range it is the upper end. Lengths are geometric with the mean that these give, so a few are long. Two
-    items more are held out of `RANKED` histories.
+    `counts` has `users`, `items`, `interactions` and perhaps `train`, those of them to train on, `providers` and
+    `attributes`, as `expect` of a data set does; of a range it is the upper end. Lengths are geometric with the mean
+    that these give, so a few are long. Two items more are held out of `RANKED` histories.
 
     Raises
     ------
