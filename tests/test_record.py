@@ -152,6 +152,10 @@ def test_the_record_stage_writes_every_page_and_wants_a_run(tmp_path, folder):
     names = {str(path.relative_to(folder)) for path in folder.rglob("*.*")}
     assert {"macr.runs.csv", "macr.csv", "scorecard.html", "tables/macr_claims.csv"} <= names
     assert {f"tables/macr_{name}.tex" for name in PAPER.tables} <= names
+    # Of plain MF alone no claim is about, and that this session had no more is no reason of record.
+    claims = pd.read_csv(folder / "tables/macr_claims.csv", keep_default_na=False)
+    assert len(claims) == 386 * 2 and claims["reason"].str.contains(record.BUDGET, regex=False).any()
+    assert not claims["reason"].str.contains("no finished run|left out by").any()
     assert {f"figures/macr_{name}.png" for name in PAPER.figures} <= names
     assert main(["record", "macr", "--config", f"results={tmp_path / 'nowhere'}", "datasets=adressa"]) == 1
     assert set(PROVENANCE) <= set(record.read_runs("macr").columns)

@@ -94,10 +94,11 @@ def canvas(name: str, results: Results, frame: pd.DataFrame) -> Canvas:
     """Gather what the figure `name` is drawn from: `frame` is the results' own, or that with the record's rows."""
     paper, exhibit, results = results.paper, results.paper.exhibits[name], results.under(name)
     datasets = datasets_of(paper, exhibit, results.config)
-    whole, frame = frame, under_labels(results, frame, exhibit.methods)
+    taken = Taken(results, frame, exhibit.methods)
+    frame = under_labels(results, frame, exhibit.methods)
     frame = frame[frame["dataset"].isin(datasets)]
     groups = _in_order(_groups(paper, exhibit, frame), datasets, paper, exhibit)
-    ran, taken = _places(frame), Taken(results, whole, exhibit.methods)
+    ran = _places(frame)
     frame = frame[
         (frame["method"] != "")
         & frame["metric"].isin(exhibit.metrics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 
@@ -137,6 +138,13 @@ def keep_judged(paper: Paper, config: Config) -> None:
             write_csv(standing, _laid_over(fresh, _texts(standing), key))
     if Path(config.results, STUDY).exists():
         shutil.copyfile(Path(config.results, STUDY), RECORD / STUDY)
+
+
+def renew_reasons(paper: str, unjudged: pd.DataFrame) -> None:
+    """Say anew why claims of record have no verdict, as the record alone gives it: an old reason may have gone."""
+    path = recorded_claims(paper)
+    fresh = pd.read_csv(io.StringIO(unjudged.to_csv(index=False)), dtype=str, keep_default_na=False)
+    write_csv(path, _laid_over(fresh.assign(of_seeds="0"), _texts(path), ["id", "reading"]))
 
 
 def read_judged(path: Path, columns: list[str]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from reprise.config import Config, make_config
 from reprise.files import write_text
 from reprise.papers import Paper, load_paper, paper_names
 from reprise.reporting import pages, record
+from reprise.reporting.claim_rows import judged_claims
 from reprise.reporting.exhibits import write_figure, write_table
 from reprise.reporting.pairs import significance_of
 from reprise.reporting.results import load_results
@@ -25,6 +26,7 @@ def write_pages() -> None:
     sections = []
     for paper in papers:
         results = load_results(paper, config, record.BUDGET)
+        record.renew_reasons(paper.name, judged_claims(results))
         frame, pairs = record.with_record(results), significance_of(paper, config)
         for name in paper.tables:
             write_table(name, results, frame, pairs, Path(record.RECORD, "tables", f"{paper.name}_{name}"))
@@ -46,4 +48,5 @@ def _ran(paper: Paper) -> set[str]:
 
 def _agreed(papers: list[Paper]) -> set[str]:
     """The licences that the record's own runs needed: they do not stand in the way of those that it lacks."""
-    return set().union(*(licences_of(paper.datasets[key]) for paper in papers for key in _ran(paper)))
+    ran = [entry for paper in papers for key, entry in paper.datasets.items() if key in _ran(paper)]
+    return set().union(*map(licences_of, ran))

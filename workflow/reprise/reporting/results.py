@@ -86,8 +86,10 @@ class Results:
 
     def reason(self, dataset: str, reading: str, label: str) -> str:
         """Say why there is no number for a cell of the row `label`."""
+        if dataset not in self.paper.datasets:
+            return f"{dataset}: no data set of paper.yaml"
         if label and not self.paper.has_row(label):
-            return "not built yet"
+            return f"{label}: no row of paper.yaml"
         method = self.paper.row(label)[0] if label else ""
         entry, row = self.paper.datasets.get(dataset), self.paper.methods.get(method)
         if entry and entry.not_run:

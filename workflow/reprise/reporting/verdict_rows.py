@@ -103,7 +103,7 @@ def _judged(results: Results, reading: str, record: dict, taken: Taken) -> dict:
     )
     if record["metric"] in ELSEWHERE and values:
         verdict = verdict._replace(verdict=UNRESOLVED, reason="seconds of another machine: compare the ratios")
-    built = exhibit in paper.exhibits and (not method or paper.has_row(method))
+    built = exhibit in paper.exhibits and dataset in paper.datasets and (not method or paper.has_row(method))
     command = remake(paper.name, exhibit, results.config, dataset, reading, method) if built else ""
     known = {
         name: record[name]
