@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import fake_runs
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ from reprise.reporting.answers import Answers
 from reprise.reporting.claim_rows import judged_claims
 from reprise.reporting.judging import judge_claim
 from reprise.reporting.lookup import Cell, Missing
-from reprise.reporting.plots import caption, draw
+from reprise.reporting.plots import _condensed, caption, draw
 from reprise.reporting.printed import printed_claims, restated
 from reprise.reporting.record import recordable
 from reprise.reporting.results import load_results
@@ -182,6 +184,22 @@ def test_panels_stand_in_the_order_of_the_papers_files_whatever_the_rows(results
 def test_the_caption_says_what_was_found(results):
     assert "MACR_MF, Adressa, sound: falls (0.902, 0.802," in caption("figure10", results, results.frame)
     assert "MACR_MF, Adressa, sound: rises" in caption("figure11", results, results.frame)
+
+
+def test_a_figure_says_which_lines_it_lacks(results):
+    lacking = "Not drawn: MACR_LightGCN (Adressa, printed and sound): no finished run."
+    others = results.frame[results.frame["method"] != "MACR_LightGCN"]
+    absent = dataclasses.replace(results, absent={
+        run: "no finished run" for run in (*results.absent, *results.runs) if run.method == "MACR_LightGCN"})
+    assert caption("figure10", absent, others).endswith(lacking)
+    figure, _ = draw("figure10", absent, others)
+    assert " ".join(figure.get_suptitle().split()) == lacking
+    assert "Not drawn" not in caption("figure10", results, others[:0])  # which is empty, and says so itself
+
+
+def test_points_of_a_sweep_are_counted():
+    assert _condensed(["MF", "DACSR[weight=0.1]", "DACSR[weight=0.2]", "CaliRec[weight=0.1]"]) == (
+        "MF, 2 points of DACSR, CaliRec")
 
 
 def test_a_real_run_measured_again_by_hand(request, tmp_path):

@@ -171,6 +171,8 @@ def test_a_session_with_fewer_runs_takes_nothing_away(tmp_path, folder, monkeypa
     assert (judged == "holds").any() and pairs and "±" in kept["macr_table2.md"]
     stages(fake_runs.make(tmp_path / "second", methods="MF", seeds=(1,)), "collect macr", "compare macr", "record macr")
     stages(fake_runs.make(tmp_path / "third", seeds=2), "collect macr", "compare macr", "record macr")
+    few = fake_runs.make(tmp_path / "fourth", seeds=(1, 2)).model_copy(update={"seeds": (1, 2, 3, 4, 5)})
+    stages(few, "collect macr", "compare macr", "record macr")  # five seeds were selected, two have run
     assert kept == {name: (folder / "tables" / name).read_text() for name in kept}
     again = pd.read_csv(folder / "tables/macr_claims.csv").set_index(["id", "reading"])["verdict"]
     assert again.to_dict() == judged.to_dict()

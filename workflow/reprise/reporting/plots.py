@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,13 +142,23 @@ def _undrawn(results: Results, exhibit: Exhibit, datasets: Iterable[str], drawn:
         place = (dataset, reading, method)
         if drawn and place not in drawn:
             reason = "not measured of its runs" if place in ran else results.reason(*place)
-            lacking.setdefault((dataset, reading, reason), []).append(method)
+            if not reason.startswith(LEFT_OUT):
+                lacking.setdefault((dataset, reading, reason), []).append(method)
+    readings: dict[tuple[str, str, str], list[str]] = {}
+    for (dataset, reading, reason), methods in lacking.items():
+        what = "everything" if len(methods) == len(exhibit.methods) else _condensed(methods)
+        readings.setdefault((what, dataset, reason), []).append(reading)
     parts = [
-        f"{', '.join(methods)} ({results.paper.datasets[dataset].label}, {reading}): {reason}"
-        for (dataset, reading, reason), methods in lacking.items()
-        if not reason.startswith(LEFT_OUT)
+        f"{what} ({results.paper.datasets[dataset].label}, {' and '.join(these)}): {reason}"
+        for (what, dataset, reason), these in readings.items()
     ]
     return f"Not drawn: {'; '.join(parts)}." if parts else ""
+
+
+def _condensed(labels: Iterable[str]) -> str:
+    """Rows by name; the points of a sweep by their number."""
+    points = Counter(label.partition("[")[0] if "[" in label else label for label in labels)
+    return ", ".join(name if count == 1 else f"{count} points of {name}" for name, count in points.items())
 
 
 def _in_order(rows: pd.DataFrame, datasets: Iterable[str], paper: Paper, exhibit: Exhibit) -> pd.DataFrame:

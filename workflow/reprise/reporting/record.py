@@ -24,6 +24,7 @@ from reprise.reporting.results import (
     UNFINISHED,
     Results,
     cells,
+    load_results,
     read_tidy,
     typed,
     write_csv,
@@ -129,12 +130,16 @@ def keep_judged(paper: Paper, config: Config) -> None:
     searched settings judged is left out: its rows would not be told apart from published ones.
     """
     folder = Path(config.results, paper.name)
+    ran = str(len({run.seed for run in load_results(paper, config).runs}))  # however many were selected
     for name, standing, key in (
         ("claims.csv", recorded_claims(paper.name), ["id", "reading"]),
         ("significance.csv", recorded_significance(paper.name), PAIR),
     ):
         if (folder / name).exists() and config.tuning == "published":
-            fresh = _texts(folder / name).assign(of_seeds=str(len(config.seeds)))
+            fresh = _texts(folder / name).assign(of_seeds=ran)
+            if "seeds_lhs" in fresh:
+                seeds = fresh[["seeds_lhs", "seeds_rhs"]].replace("", "0").astype(int)
+                fresh["of_seeds"] = seeds.min(axis=1).astype(str)
             write_csv(standing, _laid_over(fresh, _texts(standing), key))
     if Path(config.results, STUDY).exists():
         shutil.copyfile(Path(config.results, STUDY), RECORD / STUDY)
