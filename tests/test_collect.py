@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from reprise.reporting.lookup import Cell, Missing
 from reprise.reporting.pairs import compare_pairs
 from reprise.reporting.results import COLUMNS, cells, load_results, read_tidy
 from reprise.reporting.verdict_rows import departure, judged, orders, remake
+from reprise.stages import collect
 
 PAPER = load_paper(fake_runs.PAPER)
 
@@ -177,7 +179,7 @@ def test_a_misspelled_selection_takes_nothing_away(results):
     for key in ("datasets", "methods", "readings"):
         wrong = results.config.model_copy(update={key: ("nope",)})
         with pytest.raises(RepriseError, match=f"{key}=nope"):
-            load_results(PAPER, wrong)
+            collect.main(argparse.Namespace(paper="macr"), wrong)
 
 
 def test_departure_names_the_switches():

@@ -13,7 +13,7 @@ from reprise.reporting.claims import parse_claims
 from reprise.reporting.judging import judge_claims
 from reprise.reporting.printed import printed_claims, restated
 from reprise.reporting.results import Results, empty
-from reprise.reporting.verdict_rows import _protocol
+from reprise.reporting.wording import shortcuts_of
 from reprise.selection import behind, planned, runs_of
 from reprise.tuning import spec_of
 
@@ -93,9 +93,8 @@ def test_a_row_that_trains_nothing_starts_from_another():
 
 
 def test_a_row_that_makes_lists_alone_says_that_its_weights_were_capped():
-    results = Results(PAPER, Config(max_epochs=2), empty())
     for row in ("P5-S(2-3)", "P5-S(2-13)", "P5-S(2-13)[beams=4]"):
-        assert "max_epochs=2 for 10" in _protocol(results, "beauty", "printed", row, "main"), row
+        assert "max_epochs=2 for 10" in shortcuts_of(PAPER, "beauty", "printed", row, 2), row
 
 
 def test_what_sizes_a_model_is_handed_on_and_what_trains_its_start_is_not():

@@ -19,7 +19,7 @@ from reprise.evaluation.groups import group_names, groups_of, shares_of
 from reprise.files import read_json, replacing
 from reprise.papers import MAIN, Paper, Run
 from reprise.reporting.wording import shortcuts_of
-from reprise.selection import not_prepared, papers, plan
+from reprise.selection import not_prepared, plan
 from reprise.tuning import row_of, shown_under
 
 RUN = ["dataset", "reading", "backbone", "method", "variant", "seed"]
@@ -166,7 +166,6 @@ def left_out(config: Config, key: str) -> str:
 
 def load_results(paper: Paper, config: Config, unrun: str = UNFINISHED) -> Results:
     """Read the finished runs of `paper` that `config` selects; one of other code or settings is stale and not used."""
-    papers(config)  # no name that it selects is misspelled
     runs, absent, parts = {}, {}, [_statistics(paper, config)]
     for planned in plan(paper, paper.exhibits, config):
         if planned.run.seed not in config.seeds:  # made for others to be ranked anew, and shown nowhere

@@ -13,6 +13,7 @@ from reprise.config import Config
 from reprise.papers import load_paper
 from reprise.reporting.pairs import compare_pairs
 from reprise.reporting.results import load_results, write_csv
+from reprise.selection import papers
 
 HELP = "gather a paper's runs: metrics.csv, significance.csv"
 logger = logging.getLogger("reprise")
@@ -25,6 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace, config: Config) -> None:
     """Collect it."""
+    papers(config)  # no name that it selects is misspelled
     results = load_results(load_paper(args.paper), config)
     folder = Path(config.results, args.paper)
     write_csv(folder / "metrics.csv", results.metrics)

@@ -15,6 +15,7 @@ from reprise.papers import load_paper
 from reprise.reporting.claim_rows import judged_claims
 from reprise.reporting.results import load_results, write_csv
 from reprise.reporting.verdict_rows import COLUMNS, judged, orders
+from reprise.selection import papers
 
 HELP = "verdicts: verdict.csv, claims.csv, order.csv"
 logger = logging.getLogger("reprise")
@@ -27,6 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace, config: Config) -> None:
     """Judge it."""
+    papers(config)  # no name that it selects is misspelled
     results = load_results(load_paper(args.paper), config)
     folder = Path(config.results, args.paper)
     numbers, claims = judged(results, results.frame), judged_claims(results)
