@@ -70,7 +70,7 @@ class Copy:
 
     def _run(self, *words: str, **settings: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(*words, **settings), **self.place(), stdout=subprocess.PIPE, timeout=600, check=False
+            self.command(*words, **settings), **self.place(), stdout=subprocess.PIPE, timeout=1200, check=False
         )
 
     def command(self, *words: str, **settings: Any) -> list[str]:
