@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from reprise.config import RECORD, STUDY, Config
+from reprise.config import RECORD, STUDY
 from reprise.evaluation.significance import prediction_interval
-from reprise.papers import Paper
 from reprise.reporting.results import (
     CELL,
     COLUMNS,
@@ -24,7 +23,6 @@ from reprise.reporting.results import (
     UNFINISHED,
     Results,
     cells,
-    load_results,
     read_tidy,
     typed,
     write_csv,
@@ -123,14 +121,15 @@ def recorded_significance(paper: str) -> Path:
     return RECORD / "tables" / f"{paper}_significance.csv"
 
 
-def keep_judged(paper: Paper, config: Config) -> None:
+def keep_judged(results: Results) -> None:
     """Put this session's claims, comparisons and A/A study on record.
 
     What a session with fewer seeds judged, or could not judge, does not displace what stands. What a session with
     searched settings judged is left out: its rows would not be told apart from published ones.
     """
+    paper, config = results.paper, results.config
     folder = Path(config.results, paper.name)
-    ran = str(len({run.seed for run in load_results(paper, config).runs}))  # however many were selected
+    ran = str(len({run.seed for run in results.runs}))  # however many were selected
     for name, standing, key in (
         ("claims.csv", recorded_claims(paper.name), ["id", "reading"]),
         ("significance.csv", recorded_significance(paper.name), PAIR),

@@ -50,7 +50,10 @@ def judged(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
     """
     printed = printed_numbers(results.paper)
     ours = _ours(results, frame, printed).drop(columns="backbone")
-    parts, taken = [], {table: _taken(results, frame, table, rows) for table, rows in printed.groupby("table")}
+    parts, taken = [], {
+        table: Taken(results.under(f"table{table}"), frame, _labels(results.paper, rows))
+        for table, rows in printed.groupby("table")
+    }
     for reading in results.paper.readings:
         # A statistic belongs to the data, whatever the reading.
         mine = ours[ours["reading"].isin([reading, ""])]
@@ -64,14 +67,14 @@ def _ours(results: Results, frame: pd.DataFrame, printed: pd.DataFrame) -> pd.Da
     """Our cells behind the printed rows, each table's with its number as `table`."""
     parts = []
     for table, rows in printed.groupby("table", sort=False):
-        labels = list(filter(results.paper.has_row, dict.fromkeys(filter(None, rows["method"]))))
-        parts.append(cells(under_labels(results.under(f"table{table}"), frame, labels)).assign(table=table))
+        view, labels = results.under(f"table{table}"), _labels(results.paper, rows)
+        parts.append(cells(under_labels(view, frame, labels)).assign(table=table))
     return pd.concat(parts, ignore_index=True)
 
 
-def _taken(results: Results, frame: pd.DataFrame, table: str, printed: pd.DataFrame) -> Taken:
-    labels = tuple(filter(results.paper.has_row, dict.fromkeys(filter(None, printed["method"]))))
-    return Taken(results.under(f"table{table}"), frame, labels)
+def _labels(paper: Paper, printed: pd.DataFrame) -> tuple[str, ...]:
+    """The paper's rows among those of printed numbers."""
+    return tuple(filter(paper.has_row, dict.fromkeys(filter(None, printed["method"]))))
 
 
 def _judged(results: Results, reading: str, record: dict, taken: Taken) -> dict:

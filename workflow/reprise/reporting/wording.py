@@ -60,10 +60,12 @@ def shortcuts_of(paper: Paper, dataset: str, reading: str, label: str, most: int
 
 def _cap(paper: Paper, dataset: str, reading: str, label: str, most: int | None) -> str:
     """Say that a run's epochs were capped; nothing where they were not."""
+    if most is None:
+        return ""
     while only_lists(paper, label):  # whose weights are another row's
         (label,) = starts_of(paper, label).values()
     epochs = resolve(paper, dataset, reading, label)["training"]["max_epochs"]
-    return f"max_epochs={most} for {epochs}" if most is not None and most < epochs else ""
+    return f"max_epochs={most} for {epochs}" if most < epochs else ""
 
 
 def metric_label(metric: str, k: object = None) -> str:

@@ -41,7 +41,7 @@ def main(args: argparse.Namespace, config: Config) -> None:
             fix=f".venv/bin/snakemake --cores all {paper.name}, with the same configuration",
         )
     added, standing = add_runs(paper.name, recordable(results), args.force)
-    keep_judged(paper, config)
+    keep_judged(results)
     write_pages()
     if readme().exists():
         write_text(readme(), refreshed(readme().read_text(encoding="utf-8")))
