@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from reprise.evaluation.significance import Sample
 from reprise.reporting.claims import Claim, parse_claim
 from reprise.reporting.comparisons import ClaimVerdict
 from reprise.reporting.judging import judge_claim
@@ -27,6 +28,9 @@ class Known:
         self.truth, self.seeds, self.selects_on_test = truth, seeds, selects_on_test
         self.curves, self.print, self.seed_sd = curves or {}, printed or {}, seed_sd
         self.grouped = grouped
+
+    def sample(self, cell: Cell) -> Sample:
+        return Sample.of(self.users(cell))
 
     def users(self, cell: Cell) -> pd.DataFrame:
         if (cell.dataset, cell.method, cell.metric) not in self.truth:

@@ -33,7 +33,7 @@ def test_disjoint_pairs_are_seldom_called_different(study, metric):
 @pytest.mark.parametrize("metric", ["ndcg@20", "hr@20"])
 def test_over_many_pairs_who_decides_keeps_the_level_and_who_only_shows_does_not(study, metric):
     # Pairs of one shuffle are disjoint; 33 shuffles of the same 120 runs share runs, so no bound here is exact.
-    found = false_positive_rates(study[1][metric], 2, pairs=1000, draws=200)
+    found = false_positive_rates(study[1][metric], 2, pairs=1000)
     assert found["high"] == 64 / 1000
     assert 0 < found["welch"] <= 64 / 1000 and 0 < found["two_level"] <= 64 / 1000
     assert found["paired_t"] > 64 / 1000 and found["paired_wilcoxon"] > 64 / 1000

@@ -87,7 +87,7 @@ def test_absent_cells_have_a_reason(tmp_path):
 
 
 def test_pairs(results):
-    pairs = compare_pairs(results, draws=200)
+    pairs = compare_pairs(results)
     one = row(pairs, exhibit="table2", reading="sound", lhs="MACR_MF", rhs="MF", metric="hr", k=20)
     assert one["diff"] == pytest.approx(0.140 - 0.111)
     assert 0 < one["low"] < one["diff"] < one["high"]
@@ -104,12 +104,12 @@ def test_what_no_user_has_is_compared_of_no_pair(results):
     table = PAPER.tables["table2"]
     tables = PAPER.tables | {"table2": table.model_copy(update={"metrics": (*table.metrics, "next_id")})}
     shown = load_results(PAPER.model_copy(update={"tables": tables}), results.config)
-    pairs = compare_pairs(shown, draws=50).query("exhibit == 'table2'")
+    pairs = compare_pairs(shown).query("exhibit == 'table2'")
     assert set(pairs["metric"]) == set(table.metrics)
 
 
 def test_no_p_where_the_test_set_selects(results):
-    printed = compare_pairs(results, draws=50).query("reading == 'printed'")
+    printed = compare_pairs(results).query("reading == 'printed'")
     assert len(printed)
     assert printed[["p", "p_adjusted", "paired_t_p", "paired_wilcoxon_p"]].isna().all(axis=None)
     assert printed["note"].str.contains("selects on the test set").all()
@@ -117,7 +117,7 @@ def test_no_p_where_the_test_set_selects(results):
 
 def test_a_pair_outside_the_claims_has_no_adjusted_p(results):
     pair = row(
-        compare_pairs(results, draws=50),
+        compare_pairs(results),
         exhibit="table2",
         reading="sound",
         lhs="Random",
@@ -131,7 +131,7 @@ def test_a_pair_outside_the_claims_has_no_adjusted_p(results):
 
 def test_a_stand_in_is_a_family_of_its_own(tmp_path):
     world = load_results(PAPER, fake_runs.make(tmp_path, "small-world", methods="MF,MACR_MF", readings="sound"))
-    pair = row(compare_pairs(world, draws=50), exhibit="table2", lhs="MACR_MF", rhs="MF", metric="hr", k=20)
+    pair = row(compare_pairs(world), exhibit="table2", lhs="MACR_MF", rhs="MF", metric="hr", k=20)
     # Three tests of equal data, the smallest times the family's size.
     assert pair["p_adjusted"] == pytest.approx(pair["p"] * PAPER.tables["table2"].family, rel=0.02)
 
@@ -206,7 +206,9 @@ def test_answers(results):
     answers = Answers(results, "sound")
     assert not answers.selects_on_test
     assert Answers(results, "printed").selects_on_test
-    assert answers.users(Cell("adressa", "MF", "hr", 20)).shape == (fake_runs.USERS, 3)
+    sample = answers.sample(Cell("adressa", "MF", "hr", 20))
+    assert sample.seeds == (1, 2, 3) and sample.means == pytest.approx([0.111, 0.113, 0.109])
+    assert sample.spread.shape == (fake_runs.USERS, 3)
     # A search on validation has its own-epoch curve there; on test only the selected epoch was read.
     curve = answers.curve(Cell("adressa", "MACR_MF", "hr", 20), "c")
     assert list(curve.index) == list(range(61))
@@ -214,7 +216,9 @@ def test_answers(results):
     assert answers.printed(Cell("adressa", "MACR_MF", "hr", 20)) == 0.140
     assert answers.methods("adressa", "MF")[0] == "MF" and "LightGCN" not in answers.methods("adressa", "MF")
     with pytest.raises(Missing, match="no finished run"):
-        answers.users(Cell("adressa", "ExpoMF", "hr", 20))
+        answers.sample(Cell("adressa", "ExpoMF", "hr", 20))
+    with pytest.raises(Missing, match="no mrr@20 of MF was measured"):
+        answers.sample(Cell("adressa", "MF", "mrr", 20))
     with pytest.raises(Missing, match="no finished run"):  # the tree has no variants
         answers.curve(Cell("adressa", "MACR_MF", "hr", 20), "alpha")
     with pytest.raises(Missing, match="no sweep over gamma"):

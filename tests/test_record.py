@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import fake_runs
+import numpy as np
 import pandas as pd
 import pytest
 from reprise.__main__ import main
+from reprise.config import make_config
+from reprise.evaluation.significance import SEEDS_ALONE, SKETCH
 from reprise.papers import load_paper
 from reprise.reporting import record, record_pages
+from reprise.reporting.claim_rows import judged_claims
+from reprise.reporting.pairs import compare_pairs
 from reprise.reporting.results import PROVENANCE, load_results, read_tidy
 from scipy import stats
 
@@ -132,10 +138,11 @@ def test_only_the_selecting_metric_of_a_sweep_is_kept(tmp_path, folder):
 def test_the_record_fills_only_what_has_no_run(tmp_path, folder):
     put(fake_runs.make(tmp_path / "theirs", methods="MF,MACR_MF"))
     results = load_results(PAPER, fake_runs.make(tmp_path / "ours", methods="MF"))
-    both = record.with_record(dataclasses.replace(results, config=results.config.model_copy(update={"methods": None})))
+    every = dataclasses.replace(results, config=results.config.model_copy(update={"methods": None}))
+    both = record.with_record(every).frame
     origin = both.groupby("method")["origin"].agg(set).to_dict()
     assert origin == {"": {""}, "MF": {""}, "MACR_MF": {"of record, cpu, 2026-11-21"}}
-    assert set(record.with_record(results)["method"]) == {"", "MF"}, "a method that was left out is not shown"
+    assert set(record.with_record(results).frame["method"]) == {"", "MF"}, "a method that was left out is not shown"
 
 
 def stages(config, *names):
@@ -165,28 +172,61 @@ def test_a_session_with_fewer_runs_takes_nothing_away(tmp_path, folder, monkeypa
     """All methods with three seeds first; then another checkout that has plain MF with one."""
     monkeypatch.setattr(record_pages, "paper_names", lambda: ["macr"])  # of the others nothing is on record
     stages(fake_runs.make(tmp_path / "first"), "collect macr", "compare macr", "record macr")
-    kept = {path.name: path.read_text() for path in (folder / "tables").glob("macr_*.*") if path.suffix != ".csv"}
+    kept = {path.name: path.read_text() for path in (folder / "tables").glob("macr_*.*")}
     judged = pd.read_csv(folder / "tables/macr_claims.csv").set_index(["id", "reading"])["verdict"]
-    pairs = len(pd.read_csv(folder / "tables/macr_significance.csv"))
-    assert (judged == "holds").any() and pairs and "±" in kept["macr_table2.md"]
-    stages(fake_runs.make(tmp_path / "second", methods="MF", seeds=(1,)), "collect macr", "compare macr", "record macr")
-    stages(fake_runs.make(tmp_path / "third", seeds=2), "collect macr", "compare macr", "record macr")
-    few = fake_runs.make(tmp_path / "fourth", seeds=(1, 2)).model_copy(update={"seeds": (1, 2, 3, 4, 5)})
-    stages(few, "collect macr", "compare macr", "record macr")  # five seeds were selected, two have run
+    assert (judged == "holds").any() and len(kept["macr_significance.csv"]) > 1000 and "±" in kept["macr_table2.md"]
+    stages(fake_runs.make(tmp_path / "second", methods="MF", seeds=(1,)), "record macr")
     assert kept == {name: (folder / "tables" / name).read_text() for name in kept}
-    again = pd.read_csv(folder / "tables/macr_claims.csv").set_index(["id", "reading"])["verdict"]
-    assert again.to_dict() == judged.to_dict()
-    assert len(pd.read_csv(folder / "tables/macr_significance.csv")) == pairs
 
 
-def test_what_a_session_left_out_is_no_reason_of_record():
-    columns = {"reading": "sound", "effect": ""}
-    rows = [("C1", "holds", "", "5"), ("C2", "not run", "2 of 2 not run: MF: left out by methods=MACR_MF w/o L_I", "5"),
-            ("C3", "not run", "licence: needs a person", "5"), ("C4", "not run", "GenRec: no row of paper.yaml", "5")]
-    standing = pd.DataFrame([dict(zip(("id", "verdict", "reason", "of_seeds"), row, strict=True)) | columns
-                             for row in rows])
-    fresh = standing.assign(verdict="not run", reason="no finished run", of_seeds="1").iloc[[0, 3]]
-    found = record._laid_over(fresh, standing, ["id", "reading"]).set_index("id")
-    assert found["verdict"].tolist() == ["holds", "not run", "not run", "not run"]
-    assert found["reason"].tolist() == [
-        "", f"2 of 2 not run: MF: {record.BUDGET}", "licence: needs a person", record.BUDGET]
+def test_the_record_judges_runs_of_several_days_as_if_they_lay_here(tmp_path, folder):
+    """Seeds 1 to 3 at once, and the same in three sessions that share none: sums stand for users then."""
+    here = load_results(PAPER, fake_runs.make(tmp_path / "here"))
+    for seed in (1, 2, 3):
+        session = load_results(PAPER, fake_runs.make(tmp_path / str(seed), seeds=(seed,)))
+        record.add_runs("macr", record.recordable(session))
+        record.add_spreads("macr", pd.concat([
+            record.spreads_of(PAPER, Path(session.config.results), run, found) for run, found in session.runs.items()]))
+    empty = here.config.model_copy(update={"results": str(tmp_path / "nothing"), "seeds": (1,)})
+    there = record.with_record(load_results(PAPER, empty))
+    assert not there.runs and not there.users("adressa", "sound", "MF", "hr", 20).size
+    ours, theirs = (judged_claims(one).set_index(["id", "reading"]) for one in (here, there))
+    decided = ours["verdict"] != "not run"
+    assert decided.sum() > 50 and (theirs.loc[decided, "verdict"] == ours.loc[decided, "verdict"]).mean() > 0.95
+    # Of joined comparisons another one may be the clearest.
+    effects = (one.loc[decided, "effect"].to_numpy(float) for one in (ours, theirs))
+    assert np.isclose(*effects, equal_nan=True).mean() > 0.85
+    assert not theirs["reason"].str.contains(SEEDS_ALONE).any()
+    names = {"exhibit": "table2", "reading": "sound", "metric": "hr", "k": 20, "lhs": "MACR_MF", "rhs": "MF"}
+    query = " and ".join(f"{name} == {value!r}" for name, value in names.items())
+    (pair,), (again,) = (compare_pairs(one).query(query).to_dict("records") for one in (here, there))
+    assert again["p"] == pytest.approx(pair["p"]) and pd.isna(again["paired_t_p"]) and pair["paired_t_p"] < 0.05
+    # A sketch of 200 sums knows a standard error to 5 %: four of them.
+    assert again["high"] - again["diff"] == pytest.approx(pair["high"] - pair["diff"], rel=0.2)
+
+
+def test_old_runs_without_users_are_judged_over_their_seeds_alone(tmp_path, folder):
+    put(fake_runs.make(tmp_path))
+    empty = make_config({"results": str(tmp_path / "nothing"), "datasets": "adressa"})
+    there = record.with_record(load_results(PAPER, empty))
+    sample = there.sample("adressa", "sound", "MF", "hr", 20)
+    assert sample.seeds == (1, 2, 3) and sample.means == pytest.approx([0.111, 0.113, 0.109]) and not sample.spread.size
+    claims = judged_claims(there).set_index(["id", "reading"])
+    one = claims.loc[("C003", "sound")]
+    assert one["verdict"] == "holds" and SEEDS_ALONE in one["reason"]
+
+
+def test_a_spread_stays_unless_forced(tmp_path, folder):
+    results = load_results(PAPER, fake_runs.make(tmp_path, methods="MF", readings="sound", seeds=1))
+    ((run, found),) = ((run, one) for run, one in results.runs.items() if run.method == "MF")
+    fresh = record.spreads_of(PAPER, Path(results.config.results), run, found)
+    assert not fresh.duplicated(["metric", "k"]).any() and set(fresh["users"]) == {fake_runs.USERS}
+    assert {len(text.split()) for text in fresh["spread"]} == {SKETCH}
+    # 111 of 1,000 users are hit: the error over users is sqrt(.111 * .889 / 1000), known to 5 % from 200 sums.
+    numbers = np.array(fresh.query("metric == 'hr' and k == 20")["spread"].item().split(), float) * record.UNIT
+    assert np.sqrt((numbers**2).mean()) == pytest.approx(np.sqrt(0.111 * 0.889 / 1000), rel=0.2)
+    record.add_spreads("macr", fresh)
+    record.add_spreads("macr", fresh.assign(spread="1 2 3"))
+    assert set(record.read_spreads("macr")["spread"]) == set(fresh["spread"])
+    record.add_spreads("macr", fresh.assign(spread="1 2 3"), force=True)
+    assert set(record.read_spreads("macr")["spread"]) == {"1 2 3"}

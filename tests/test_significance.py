@@ -9,11 +9,14 @@ import pytest
 from reprise.errors import RepriseError
 from reprise.evaluation.aa import false_positive_rates
 from reprise.evaluation.significance import (
+    SEEDS_ALONE,
+    Sample,
     holm,
     kendall,
     paired_users,
     prediction_interval,
     same_users,
+    sketch,
     two_level_interval,
     welch,
 )
@@ -54,8 +57,18 @@ def crossed(rng, seeds, users, user_sd=0.3, seed_sd=0.02, noise_sd=0.2, shift=0.
     return shift + user + rng.normal(0, seed_sd, (seeds, 1)) + rng.normal(0, noise_sd, (seeds, users))
 
 
+def sample(values) -> Sample:
+    """The sample of per-user values [seeds, users]."""
+    return Sample.of(pd.DataFrame(np.transpose(values)))
+
+
+def interval_of(a, b):
+    """The two-level interval between per-user values [seeds, users]."""
+    return two_level_interval(sample(a), sample(b))
+
+
 def slow_variances(a, b, draws, rng):
-    """The variances of two_level_interval, one draw and one user at a time, without weights."""
+    """The variances of two_level_interval by a bootstrap, one draw, one seed and one user at a time."""
     point_a, point_b = a.mean(1), b.mean(1)
     columns = []
     for _ in range(draws):
@@ -79,7 +92,7 @@ def test_two_level_interval_against_slow_loops():
     seeds_a, seeds_b, users, both = slow_variances(a, b, 2500, rng)
     total = seeds_a + seeds_b + users - both
     df = total**2 / (seeds_a**2 / 2 + seeds_b**2 / 3 + (users - both) ** 2 / 19)
-    interval = two_level_interval(a, b, draws=20000)
+    interval = interval_of(a, b)
     assert interval.diff == pytest.approx(a.mean() - b.mean())
     assert interval.high - interval.diff == pytest.approx(stats.t.ppf(0.975, df) * math.sqrt(total), rel=0.05)
 
@@ -88,54 +101,91 @@ def test_two_level_interval_is_welch_where_users_gain_alike():
     rng = np.random.default_rng(4)
     user, seeds_a, seeds_b = rng.normal(size=300), rng.normal(size=(4, 1)), rng.normal(size=(5, 1))
     a, b = user + seeds_a + 1, user + seeds_b
-    ours, theirs = two_level_interval(a, b, draws=40000), welch(a.mean(1), b.mean(1)).interval()
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=0.03)
+    ours, theirs = interval_of(a, b), welch(a.mean(1), b.mean(1)).interval()
+    assert ours.bounds == pytest.approx(theirs.bounds) and not ours.note
 
 
 def test_two_level_interval_sees_that_users_gain_unequally():
     rng = np.random.default_rng(5)
     user, gain = rng.normal(size=50), rng.normal(0.1, 1, size=50)
     a, b = user + gain + rng.normal(0, 1e-3, (3, 1)), user + rng.normal(0, 1e-3, (3, 1))
-    ours = two_level_interval(a, b)
+    ours = interval_of(a, b)
     assert ours.high - ours.diff > 10 * (welch(a.mean(1), b.mean(1)).interval().high - ours.diff)
-    assert ours.high - ours.diff == pytest.approx(stats.t.ppf(0.975, 49) * gain.std() / math.sqrt(50), rel=0.05)
+    assert ours.high - ours.diff == pytest.approx(stats.t.ppf(0.975, 49) * gain.std() / math.sqrt(50), rel=1e-3)
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 def test_two_level_interval_covers_the_truth(seeds):
     rng, covered, studies = np.random.default_rng(seeds), 0, 400
-    for study in range(studies):
+    for _ in range(studies):
         user, gain = rng.normal(0, 0.3, 60), rng.normal(0, 0.15, 60)
         a, b = crossed(rng, seeds, 60, user_sd=user + gain, shift=0.1), crossed(rng, seeds, 60, user_sd=user)
-        interval = two_level_interval(a, b, draws=300, seed=study)
+        interval = interval_of(a, b)
         covered += interval.low <= 0.1 <= interval.high
     assert covered >= stats.binom.ppf(0.005, studies, 0.95)
 
 
-def test_chunk_size_changes_no_digit():
+def test_a_sketch_tells_of_users_what_the_users_tell():
+    """A sketch knows the users' part of an error to sqrt(2 / 200) / 2 = 5 %; four times that are allowed."""
     rng = np.random.default_rng(6)
-    a, b = crossed(rng, 3, 37), crossed(rng, 3, 37)
-    assert len({two_level_interval(a, b, draws=101, chunk=chunk) for chunk in (1, 7, 101, 500)}) == 1
-    assert two_level_interval(a, b, seed=1) != two_level_interval(a, b, seed=2)
+    a, b = (sample(crossed(rng, 3, 2000, seed_sd=1e-4)) for _ in range(2))
+    exact, one_side, both = (
+        two_level_interval(*sides) for sides in ((a, b), (a, b.sketched()), (a.sketched(), b.sketched())))
+    assert one_side == both and exact.diff == both.diff and both.note == ""
+    assert both.high - both.diff == pytest.approx(exact.high - exact.diff, rel=0.2)
+    assert a.sketched().users_error() == pytest.approx(a.users_error(), rel=0.2)
+    assert a.users_error() == pytest.approx((a.spread.mean(1) * math.sqrt(2000)).std() / math.sqrt(2000))
+    assert a.sketched().spread.shape == (200, 3)
+
+
+def test_a_sketch_keeps_inner_products():
+    """Columns (3, 4) and (4, 3) over two users: mean products 25 / 2 and 24 / 2, at a relative sd of 10 %."""
+    (x, y), users = sketch(np.array([[3.0, 4.0], [4.0, 3.0]])).T, 2
+    assert users * (x * x).mean() == pytest.approx(25, rel=0.3) and users * (x * y).mean() == pytest.approx(24, rel=0.3)
+    rows = np.arange(30.0).reshape(15, 2)
+    assert all(sketch(rows, chunk) == pytest.approx(sketch(rows)) for chunk in (1, 4, 15))
+
+
+def test_a_sketch_has_the_same_weights_for_ever():
+    """Numbers 0, 200 and 400 of the generator's stream are the first weights of three users."""
+    assert math.sqrt(3) * sketch(np.eye(3))[0] == pytest.approx([1.76405235, -0.36918184, -0.59865394])
+
+
+def test_users_of_some_seeds_speak_for_all():
+    rng = np.random.default_rng(10)
+    user, gain = rng.normal(size=3000), rng.normal(0.1, 1, size=3000)
+    a, b = crossed(rng, 5, 3000, user_sd=user + gain), crossed(rng, 5, 3000, user_sd=user)
+    full, few = sample(a), sample(a)
+    few = Sample(few.seeds, few.means, few.spread[:, :2], few.users)
+    whole, some = two_level_interval(full, sample(b)), two_level_interval(few, sample(b))
+    assert some.diff == whole.diff and some.high == pytest.approx(whole.high, rel=0.03) and some.note == ""
+    nobody = Sample(full.seeds, full.means, np.empty((0, 0)), 0)
+    alone = two_level_interval(nobody, sample(b))
+    assert alone.note == SEEDS_ALONE and alone.bounds == pytest.approx(welch(a.mean(1), b.mean(1)).interval().bounds)
 
 
 def test_deterministic_lists_have_an_interval_without_nan():
     same = np.tile([0.0, 1.0, 0.5], (3, 1))
-    assert two_level_interval(same, same) == (0, 0, 0)
+    assert interval_of(same, same) == (0, 0, 0, "")
 
 
 def test_different_users_are_an_error():
     with pytest.raises(RepriseError, match="same users"):
-        two_level_interval(np.zeros((2, 3)), np.zeros((2, 4)))
+        interval_of(np.zeros((2, 3)), np.zeros((2, 4)))
+    with pytest.raises(RepriseError, match="same users[^$]*3 and 4 users"):
+        two_level_interval(sample(np.zeros((2, 3))), sample(np.zeros((2, 4))).sketched())
     with pytest.raises(RepriseError, match="same users"):
         paired_users(np.zeros(3), np.zeros(4))
-    with pytest.raises(RepriseError, match="2 users on one side only"):
-        same_users(pd.DataFrame({1: [0.0, 1.0]}, index=[1, 2]), pd.DataFrame({1: [0.0, 1.0]}, index=[1, 3]))
+    with pytest.raises(RepriseError, match="2 on one side only"):
+        same_users(*(Sample.of(pd.DataFrame({1: [0.0, 1.0]}, index=users)) for users in ([1, 2], [1, 3])))
+    with pytest.raises(RepriseError, match="each user once"):
+        Sample.of(pd.DataFrame({1: [0.0, 1.0]}, index=[1, 1]))
 
 
-def test_same_users_brings_them_into_one_order():
-    a, b = same_users(pd.DataFrame({1: [10, 20]}, index=[1, 2]), pd.DataFrame({1: [21, 11], 2: [22, 12]}, index=[2, 1]))
-    assert a.tolist() == [[10, 20]] and b.tolist() == [[11, 21], [12, 22]]
+def test_samples_have_their_users_in_one_order():
+    a = Sample.of(pd.DataFrame({1: [10.0, 20.0]}, index=[1, 2]))
+    b = Sample.of(pd.DataFrame({1: [21.0, 11.0], 2: [22.0, 12.0]}, index=[2, 1]))
+    assert a.spread[:, 0] == pytest.approx(b.spread[:, 1]) and b.means.tolist() == [16, 17]
 
 
 def test_paired_users():
@@ -206,7 +256,7 @@ def test_a_method_does_not_beat_itself():
     """Seeds that differ by more than the sampled users explain: paired tests are fooled, the deciding ones are not."""
     rng = np.random.default_rng(8)
     matrix = crossed(rng, 1200, 300, user_sd=0.3, seed_sd=0.02, noise_sd=0.2)
-    rates = false_positive_rates(matrix, seeds_per_side=3, pairs=200, draws=300)
+    rates = false_positive_rates(matrix, seeds_per_side=3, pairs=200)
     assert rates["independent_pairs"] == 200
     assert rates["low"] == stats.binom.ppf(0.025, 200, 0.05) / 200
     assert rates["welch"] <= rates["high"] and rates["two_level"] <= rates["high"]
@@ -217,7 +267,7 @@ def test_a_real_difference_is_seen():
     rng = np.random.default_rng(9)
     user = rng.normal(0, 0.3, 300)
     a, b = crossed(rng, 3, 300, user_sd=user, shift=0.2), crossed(rng, 3, 300, user_sd=user)
-    assert two_level_interval(a, b).low > 0 and welch(a.mean(1), b.mean(1)).p < 0.05
+    assert interval_of(a, b).low > 0 and welch(a.mean(1), b.mean(1)).p < 0.05
 
 
 def test_the_study_needs_runs_for_one_pair():

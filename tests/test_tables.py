@@ -25,7 +25,7 @@ def results(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def significance(results):
-    return compare_pairs(results, draws=200)
+    return compare_pairs(results)
 
 
 @pytest.fixture(scope="module")

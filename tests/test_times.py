@@ -91,10 +91,10 @@ def test_a_claim_on_times_has_the_passes_for_seeds(measured):
     config, runs = measured
     answers = Answers.__new__(Answers)
     answers.reading, answers.results = "sound", Results(PAPER, config, pd.DataFrame(), runs)
-    passes = answers.users(Cell("ml-1m", "DACSR", "response_time", 20))
-    assert passes.shape == (1, 5) and passes.to_numpy().mean() == pytest.approx(6e-4)
+    passes = answers.sample(Cell("ml-1m", "DACSR", "response_time", 20))
+    assert passes.means.shape == (5,) and passes.means.mean() == pytest.approx(6e-4) and not passes.spread.size
     with pytest.raises(Missing, match="no run|was measured"):
-        answers.users(Cell("ml-1m", "SASRec_D128", "response_time", 20))
+        answers.sample(Cell("ml-1m", "SASRec_D128", "response_time", 20))
 
 
 def test_seconds_of_another_machine_are_not_judged(monkeypatch):

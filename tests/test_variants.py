@@ -78,7 +78,7 @@ def test_a_row_with_an_unknown_setting_is_refused_before_anything_runs():
 
 
 def test_tables_show_every_row_and_one_run_serves_several(results):
-    significance = compare_pairs(results, draws=50)
+    significance = compare_pairs(results)
     found = {}
     for name in ("table3", "table4", "table5"):
         frame = table_frame(name, results, results.frame, significance)

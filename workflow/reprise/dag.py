@@ -186,7 +186,7 @@ class Dag:
 
     def on_scorecard(self, _: Any) -> list[str]:
         """What of this request the scorecard shows, and the record that stands in for what is not at hand."""
-        files = ("{}.runs.csv", "tables/{}_claims.csv", "tables/{}_significance.csv")
+        files = ("{}.runs.csv", "{}.spreads.csv")
         record = [RECORD / file.format(name) for name in self.papers for file in files]
         rendered = [file for file in self.targets.files(self.requested) if Path(file).stem != "scorecard"]
         return rendered + [str(file) for file in (*record, self.results / STUDY, RECORD / STUDY) if file.exists()]

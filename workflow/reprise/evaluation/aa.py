@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from reprise.errors import RepriseError
-from reprise.evaluation.significance import paired_users, two_level_interval, welch
+from reprise.evaluation.significance import Sample, paired_users, two_level_interval, welch
 
 
 def false_positive_rates(
-    matrix: np.ndarray, seeds_per_side: int, pairs: int = 200, level: float = 0.05, draws: int = 500, seed: int = 0
+    matrix: np.ndarray, seeds_per_side: int, pairs: int = 200, level: float = 0.05, seed: int = 0
 ) -> dict[str, float]:
     """Compare one method with itself `pairs` times, on per-user values of its runs, `matrix` [runs, U].
 
@@ -37,15 +38,15 @@ def false_positive_rates(
     shuffles = [random.permutation(runs)[: per_shuffle * group] for _ in range(-(-pairs // per_shuffle))]
     groups = np.concatenate(shuffles).reshape(-1, 2, seeds_per_side)[:pairs]
 
-    called = np.array([_called_different(matrix[a], matrix[b], level, draws, n) for n, (a, b) in enumerate(groups)])
+    called = np.array([_called_different(matrix[a], matrix[b], level) for a, b in groups])
     rates = dict(zip(("welch", "two_level", "paired_t", "paired_wilcoxon"), called.mean(0).tolist(), strict=True))
     low, high = stats.binom.ppf([0.025, 0.975], pairs, level) / pairs
     bounds = {"low": float(low), "high": float(high)}
     return rates | bounds | {"pairs": pairs, "independent_pairs": min(pairs, per_shuffle)}
 
 
-def _called_different(a: np.ndarray, b: np.ndarray, level: float, draws: int, seed: int) -> list[bool]:
-    interval = two_level_interval(a, b, draws=draws, level=1 - level, seed=seed)
+def _called_different(a: np.ndarray, b: np.ndarray, level: float) -> list[bool]:
+    interval = two_level_interval(*(Sample.of(pd.DataFrame(side.T)) for side in (a, b)), level=1 - level)
     paired = paired_users(a[0], b[0])
     return [welch(a.mean(1), b.mean(1)).p < level, interval.low > 0 or interval.high < 0,
             paired.t_p < level, paired.wilcoxon_p < level]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,9 @@ import pandas as pd
 from scipy import stats
 
 from reprise.errors import RepriseError
+
+SKETCH = 200  # random sums that stand for all users of a run
+SEEDS_ALONE = "over seeds alone"
 
 
 class Welch(NamedTuple):
@@ -33,11 +37,17 @@ class Welch(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """A difference and its confidence bounds."""
+    """A difference and its confidence bounds; `note` says if they leave something out."""
 
     diff: float
     low: float
     high: float
+    note: str = ""
+
+    @property
+    def bounds(self) -> tuple[float, float, float]:
+        """The difference and its bounds."""
+        return self[:3]
 
 
 class Paired(NamedTuple):
@@ -81,60 +91,115 @@ def welch(a: Sequence[float], b: Sequence[float]) -> Welch:
     return Welch(diff, error, df, float(2 * stats.t.sf(abs(diff) / error, df)), small_sample * diff / pooled)
 
 
-def two_level_interval(
-    a: np.ndarray, b: np.ndarray, draws: int = 2000, level: float = 0.95, seed: int = 0, chunk: int = 256
-) -> Interval:
-    """Bound mean(a) - mean(b) for other seeds *and* other users, from `a` [Sa, U], `b` [Sb, U], same users in order.
+@dataclass(frozen=True)
+class Sample:
+    """One method's runs: what they tell of its mean with other seeds and for other users.
 
-    Each draw resamples the seeds of a, the seeds of b, and the users of both together. Percentiles of such draws are
-    too narrow for three to five seeds (a bootstrap sees (S-1)/S of the variance and has no t tail), and their variance
-    counts the seed-by-user noise three times. So only variances are taken from the draws:
+    Attributes
+    ----------
+    seeds : tuple of int [S]
+    means : ndarray [S]
+        The mean over users of each seed's run.
+    spread : ndarray [R, K]
+        How users vary in those K <= S runs whose users are known: the mean square of `spread @ w` over its rows is the
+        variance that other users would give to the sum of the runs' means times w. A row is a user, or a random sum.
+    users : Index or int
+        Who the rows are, in order; of random sums how many users were summed. 0 where K is 0.
+    """
 
-    * seed weights are rescaled by sqrt(S / (S-1)) (Rao & Wu 1988), which makes their variance unbiased;
-    * a draw is split into what the seeds did, what the users did, and what only both did; with variances V_a and V_b
-      (seeds), V_u and V_x, the error is V_a + V_b + max(V_u - V_x, 0): both V_seeds and V_u contain the noise that V_x
-      measures, so one of them gives it back (two-way clustering, Cameron, Gelbach & Miller 2011);
+    seeds: tuple[int, ...]
+    means: np.ndarray
+    spread: np.ndarray
+    users: pd.Index | int
+
+    @classmethod
+    def of(cls, values: pd.DataFrame) -> Sample:
+        """What per-user values [users x seeds], indexed by user, tell; raises RepriseError if a user is there twice."""
+        values = values.sort_index()
+        if not values.index.is_unique:
+            raise RepriseError("per-user metrics", expected="each user once", found=f"{len(values)} rows")
+        table = _finite(values, "per-user values", ndim=2)
+        means = table.mean(0)
+        return cls(tuple(values.columns), means, (table - means) / math.sqrt(len(table)), values.index)
+
+    def times(self, factor: float) -> Sample:
+        """The sample of the metric times `factor`."""
+        return replace(self, means=self.means * factor, spread=self.spread * factor)
+
+    def sketched(self) -> Sample:
+        """The same with `SKETCH` random sums in place of its users, which is small enough to be kept for years."""
+        if isinstance(self.users, int):
+            return self
+        return replace(self, spread=sketch(self.spread), users=len(self.users))
+
+    def users_error(self) -> float:
+        """Standard error over users of the mean over seeds; 0 where no user is known."""
+        return math.sqrt((self.spread.mean(1) ** 2).mean()) if self.spread.size else 0.0
+
+
+def sketch(spread: np.ndarray, chunk: int = 1 << 14) -> np.ndarray:
+    """Sums of the rows of `spread` [U, K] with random weights that depend on U alone; [SKETCH, K].
+
+    Inner products of two runs' columns keep their expectation, at a relative error of sqrt(2 / SKETCH) in a variance
+    (Achlioptas: Database-friendly random projections, JCSS 2003). `chunk` bounds memory and changes no weight.
+    """
+    # RandomState promises the same numbers in every release: sums of runs that were recorded in other years must meet.
+    random, total = np.random.RandomState(0), np.zeros((SKETCH, spread.shape[1]))
+    for start in range(0, len(spread), chunk):
+        rows = spread[start : start + chunk]
+        total += random.standard_normal((len(rows), SKETCH)).T @ rows
+    return total / math.sqrt(len(spread))
+
+
+def two_level_interval(a: Sample, b: Sample, level: float = 0.95) -> Interval:
+    """Bound mean(a) - mean(b) for other seeds *and* other users.
+
+    It is what a bootstrap that resamples seeds and users together comes to with endless draws. Percentiles of such
+    draws are too narrow for three to five seeds (a bootstrap sees (S-1)/S of the variance and has no t tail), and their
+    variance counts the seed-by-user noise three times. So the variances alone are taken, which need no draws:
+
+    * V_a and V_b, what other seeds change: the seeds' variance over S, unbiased (Rao & Wu 1988);
+    * V_u, what other users change, the same users on both sides, and V_x, what changes of both together. V_seeds and
+      V_u both contain the noise that V_x measures, so the error is V_a + V_b + max(V_u - V_x, 0) (two-way clustering,
+      Cameron, Gelbach & Miller 2011);
     * the quantile is Student's t with the Satterthwaite degrees of freedom of that sum.
 
     Where the methods differ by the same amount for every user this is Welch's interval; where they do not, it is wider.
-    `chunk` bounds memory to about chunk * U numbers and changes no result.
+    Where the users of a side are not known it is Welch's too, and its `note` says so.
 
     Raises
     ------
     RepriseError
-        With unequal numbers of users, fewer than two seeds on a side, or a value that is not finite.
+        With different users or fewer than two seeds on a side.
     """
-    a, b = _finite(a, "per-user values", ndim=2), _finite(b, "per-user values", ndim=2)
-    if a.shape[1] != b.shape[1]:
-        raise RepriseError("two_level_interval", expected="the same users", found=f"{a.shape[1]} and {b.shape[1]}")
-    _at_least_two_seeds(len(a), len(b))
-    random_a, random_b, random_users = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(3))
-    shift_a, shift_b = _seed_shifts(random_a, len(a), draws), _seed_shifts(random_b, len(b), draws)
-    means_a, means_b = a.mean(1), b.mean(1)
-    diff = float(means_a.mean() - means_b.mean())
-    moved = _user_draws(random_users, np.concatenate([a, b]), draws, chunk)
-    moved_a, moved_b = moved[:, : len(a)] - means_a, moved[:, len(a) :] - means_b
-    by_seeds_a, by_seeds_b = shift_a @ means_a, shift_b @ means_b
-    by_users = moved_a.mean(1) - moved_b.mean(1)
-    by_both = (shift_a * moved_a).sum(1) - (shift_b * moved_b).sum(1)
-    # Every one of these has expectation 0 by construction, so its mean square is its variance.
-    seeds_a, seeds_b, users, both = (float(np.mean(v**2)) for v in (by_seeds_a, by_seeds_b, by_users, by_both))
-    parts = [(seeds_a, len(a) - 1), (seeds_b, len(b) - 1), (max(users - both, 0.0), max(a.shape[1] - 1, 1))]
-    error = math.sqrt(sum(variance for variance, _ in parts))
+    _at_least_two_seeds(len(a.means), len(b.means))
+    (mean_a, seeds_a), (mean_b, seeds_b) = _mean_and_error(a.means), _mean_and_error(b.means)
+    parts, note = [(seeds_a, len(a.means) - 1), (seeds_b, len(b.means) - 1)], SEEDS_ALONE
+    if a.spread.size and b.spread.size:
+        a, b = same_users(a, b)
+        between = ((a.spread.mean(1) - b.spread.mean(1)) ** 2).mean()
+        both = sum(one.spread.var(axis=1, ddof=1).mean() / one.spread.shape[1] for one in (a, b)
+                   if one.spread.shape[1] > 1)
+        parts, note = [*parts, (max(between - both, 0.0), max(len(a.spread) - 1, 1))], ""
+    error, diff = math.sqrt(sum(variance for variance, _ in parts)), mean_a - mean_b
     half = float(stats.t.ppf((1 + level) / 2, _satterthwaite(parts))) * error if error else 0.0
-    return Interval(diff, diff - half, diff + half)
+    return Interval(diff, diff - half, diff + half, note)
 
 
-def same_users(a: pd.DataFrame, b: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Turn two frames [users x seeds], indexed by user, into matrices [Sa, U], [Sb, U] with the users in one order.
+def same_users(a: Sample, b: Sample) -> tuple[Sample, Sample]:
+    """Two samples with the same rows: users, or random sums of them where one side has no more.
 
-    Raises RepriseError if a user is on one side only, or twice on one.
+    Raises RepriseError if their users are not the same.
     """
-    lone = a.index.symmetric_difference(b.index)
-    if len(lone) or not (a.index.is_unique and b.index.is_unique):
-        found = f"{len(a)} and {len(b)} rows, {len(lone)} users on one side only"
-        raise RepriseError("per-user metrics", expected="the same users on both sides, each once", found=found)
-    return a.to_numpy(float).T, b.reindex(a.index).to_numpy(float).T
+    if isinstance(a.users, int) or isinstance(b.users, int):
+        a, b = a.sketched(), b.sketched()
+        alike, found = a.users == b.users, f"{a.users} and {b.users} users"
+    else:
+        alike = a.users.equals(b.users)
+        found = f"{len(a.users)} and {len(b.users)}, {len(a.users.symmetric_difference(b.users))} on one side only"
+    if not alike:
+        raise RepriseError("per-user metrics", expected="the same users on both sides", found=found)
+    return a, b
 
 
 def paired_users(a: Sequence[float], b: Sequence[float]) -> Paired:
@@ -205,24 +270,6 @@ def _tau_b(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     sign_x, sign_y = np.sign(x[i] - x[j]), np.sign(y[:, i] - y[:, j])
     with np.errstate(invalid="ignore"):
         return sign_y @ sign_x / np.sqrt(np.abs(sign_x).sum() * np.abs(sign_y).sum(1))
-
-
-def _seed_shifts(random: np.random.Generator, seeds: int, draws: int) -> np.ndarray:
-    """Draw rescaled bootstrap weights of the seeds, less their mean 1/S; [draws, S]."""
-    counts = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=draws)
-    return (counts - 1) / seeds * math.sqrt(seeds / (seeds - 1))
-
-
-def _user_draws(random: np.random.Generator, values: np.ndarray, draws: int, chunk: int) -> np.ndarray:
-    """Average every row of `values` [S, U] over resampled users; [draws, S]."""
-    users, means = values.shape[1], []
-    for start in range(0, draws, chunk):
-        rows = min(chunk, draws - start)
-        picked = random.integers(users, size=(rows, users)) + users * np.arange(rows)[:, None]
-        weights = np.bincount(picked.ravel(), minlength=rows * users).reshape(rows, users)
-        # einsum adds in one order whatever the chunk; a matrix product may not.
-        means.append(np.einsum("du,su->ds", weights.astype(float), values) / users)
-    return np.concatenate(means)
 
 
 def _satterthwaite(parts: list[tuple[float, int]]) -> float:

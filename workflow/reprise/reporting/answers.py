@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from reprise.evaluation.groups import group_names
+from reprise.evaluation.significance import Sample
 from reprise.papers import Exhibit, resolve
 from reprise.reporting.lookup import TEST_SET, Cell, Missing
 from reprise.reporting.printed import printed_numbers
@@ -20,27 +22,32 @@ class Answers:
 
     def __init__(self, results: Results, reading: str):
         self.results, self.reading = results, reading
-        runs = [run for run in results.runs if run.reading == reading]
-        self.selects_on_test = any(results.selects_on_test(run.dataset, reading, run.method) for run in runs)
+        frame = results.frame[(results.frame["reading"] == reading) & (results.frame["method"] != "")]
+        ran = frame[["dataset", "method"]].drop_duplicates().to_numpy(object).tolist()
+        self.selects_on_test = any(results.selects_on_test(dataset, reading, method) for dataset, method in ran)
         self._printed = printed_numbers(results.paper)
         self._sweep = points(results.frame[results.frame["reading"] == reading])
 
-    def users(self, cell: Cell) -> pd.DataFrame:
-        """The metric per user, [users x seeds]; raises Missing without a run.
+    def sample(self, cell: Cell) -> Sample:
+        """What the runs tell of a metric's mean; raises Missing without a run.
 
-        A response time has one value a pass, [1 x passes].
+        A response time has its passes for seeds, and no users.
         """
         self._check(cell)
         if cell.metric in TIMES:
             return self._times(cell)
-        return self.results.users(cell.dataset, self.reading, cell.method, cell.metric, cell.k, cell.group)
+        found = self.results.sample(cell.dataset, self.reading, cell.method, cell.metric, cell.k, cell.group)
+        if found is None:
+            raise Missing(f"no {cell.metric}@{cell.k} of {cell.method} was measured")
+        return found
 
-    def _times(self, cell: Cell) -> pd.DataFrame:
+    def _times(self, cell: Cell) -> Sample:
         paper, config = self.results.paper, self.results.config
         for table in paper.timed:
             passes = times_of(paper, config, cell.dataset, self.reading, table)
             if cell.method in passes:
-                return passes[[cell.method]].T
+                seconds = passes[cell.method]
+                return Sample(tuple(seconds.index), seconds.to_numpy(float), np.empty((0, 0)), 0)
         raise Missing(f"no response time of {cell.method} was measured")
 
     def curve(self, cell: Cell, parameter: str) -> pd.DataFrame:
@@ -51,7 +58,8 @@ class Answers:
         self._check(cell)
         points = self._points(cell, parameter)
         if len(points) > 1:
-            runs = {point: self.users(cell._replace(method=label)).mean() for point, label in sorted(points.items())}
+            found = {point: self.sample(cell._replace(method=label)) for point, label in sorted(points.items())}
+            runs = {point: pd.Series(one.means, one.seeds) for point, one in found.items()}
             return pd.DataFrame(runs).T.dropna(axis=1)
         method, variant = self.results.row(cell.method, cell.dataset, self.reading)
         sweep = self._sweep
@@ -144,5 +152,5 @@ class Answers:
     def _check(self, cell: Cell) -> None:
         if not self.results.paper.has_row(cell.method):
             raise Missing(f"{cell.method}: no row of paper.yaml")
-        if not self.results.seeds(cell.dataset, self.reading, cell.method):
+        if not self.results.ran(cell.dataset, self.reading, cell.method):
             raise Missing(self.results.reason(cell.dataset, self.reading, cell.method))

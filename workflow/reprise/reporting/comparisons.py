@@ -8,14 +8,14 @@ other side; everything else is `undecided`. With one seed on a side nothing can 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from reprise.evaluation.significance import Interval, holm, same_users, two_level_interval, welch
+from reprise.evaluation.significance import Interval, Sample, holm, two_level_interval, welch
 from reprise.reporting.lookup import Cell, Lookup, Missing, OneSeed
 
 HOLDS, CONTRADICTED, UNDECIDED, NOT_RUN = "holds", "contradicted", "undecided", "not run"
@@ -44,25 +44,25 @@ def compare_methods(lookup: Lookup, left: Cell, right: Cell, better: bool, facto
     A `factor` states a margin: `worse` against 1.05 * right means "hardly better"; `better` against .95 * right means
     "not worse" (non-inferiority), which still is contradicted by being worse outright.
     """
-    a, b = same_users(lookup.users(left), lookup.users(right))
+    a, b = lookup.sample(left), lookup.sample(right)
     sign = 1 if better != (left.metric in LOWER_IS_BETTER) else -1
-    gain = float(a.mean() - b.mean())
+    gain = float(a.means.mean() - b.means.mean())
     ratio = _ratio(gain, lookup.printed(left), lookup.printed(right))
-    if min(len(a), len(b)) < 2:
+    if min(len(a.seeds), len(b.seeds)) < 2:
         return ClaimVerdict(UNDECIDED, gain, effect_ratio=ratio, reason="one seed")
-    claimed = _decide(lookup, a, factor * b, sign)
+    claimed = _decide(lookup, a, b.times(factor), sign)
     if better and factor != 1:
         outright = _decide(lookup, a, b, sign)
         if outright.verdict == CONTRADICTED:
             return replace(outright, effect_ratio=ratio)
     note = f"against {factor:g} of the right side" if factor != 1 else ""
-    return replace(claimed, effect_ratio=ratio, reason="; ".join(filter(None, (claimed.reason, note))))
+    return replace(claimed, effect_ratio=ratio, reason=_joined(claimed.reason, note))
 
 
 def relative_gain(lookup: Lookup, left: Cell, right: Cell) -> Interval:
     """Bound mean(left) / mean(right) - 1; with the other sign where less is better, so that a gain is positive.
 
-    Delta method: the ratio R of means a and b errs as (a - R b) / b, whose interval the two-level bootstrap gives.
+    Delta method: the ratio R of means a and b errs as (a - R b) / b, which has a two-level interval.
 
     Raises
     ------
@@ -71,23 +71,24 @@ def relative_gain(lookup: Lookup, left: Cell, right: Cell) -> Interval:
     Missing
         With a right side of 0.
     """
-    a, b = same_users(lookup.users(left), lookup.users(right))
-    if min(len(a), len(b)) < 2:
+    a, b = lookup.sample(left), lookup.sample(right)
+    if min(len(a.seeds), len(b.seeds)) < 2:
         raise OneSeed("one seed")
-    if b.mean() == 0:
+    base = float(b.means.mean())
+    if base == 0:
         raise Missing(f"{right.method} is 0 on {right.dataset}")
-    ratio = float(a.mean() / b.mean())
+    ratio = float(a.means.mean()) / base
     sign = -1 if left.metric in LOWER_IS_BETTER else 1
-    around = two_level_interval(a / b.mean(), ratio * b / b.mean())
+    around = two_level_interval(a.times(1 / base), b.times(ratio / base))
     low, high = sorted((sign * (ratio - 1 + around.low), sign * (ratio - 1 + around.high)))
-    return Interval(sign * (ratio - 1), low, high)
+    return Interval(sign * (ratio - 1), low, high, around.note)
 
 
 def average_gain(gains: list[Interval]) -> Interval:
     """Average relative gains over data sets, whose errors are independent."""
     mean = float(np.mean([gain.diff for gain in gains]))
     half = math.sqrt(sum((gain.high - gain.diff) ** 2 for gain in gains)) / len(gains)
-    return Interval(mean, mean - half, mean + half)
+    return Interval(mean, mean - half, mean + half, _note(gains))
 
 
 def judge_gain(ours: Interval, value: float, decimals: int) -> ClaimVerdict:
@@ -102,14 +103,15 @@ def judge_gain(ours: Interval, value: float, decimals: int) -> ClaimVerdict:
     verdict = HOLDS if covers and directed else UNDECIDED if covers else CONTRADICTED
     reason = "" if verdict == HOLDS else "the interval covers 0 too" if covers else (
         f"same direction, {value:.2%} not covered" if directed else f"{value:.2%} not covered")
-    return ClaimVerdict(verdict, *ours, effect_ratio=ours.diff / value if value else math.nan, reason=reason)
+    ratio = ours.diff / value if value else math.nan
+    return ClaimVerdict(verdict, *ours.bounds, effect_ratio=ratio, reason=_joined(reason, ours.note))
 
 
 def judge_margin(ours: Interval, margin: float) -> ClaimVerdict:
     """Judge "about the same": `holds` where all of the interval lies within the margin, `contradicted` where none."""
     inside, outside = ours.low >= -margin and ours.high <= margin, ours.low > margin or ours.high < -margin
     verdict = HOLDS if inside else CONTRADICTED if outside else UNDECIDED
-    return ClaimVerdict(verdict, *ours, reason=f"taken as within {margin:.0%}")
+    return ClaimVerdict(verdict, *ours.bounds, reason=_joined(f"taken as within {margin:.0%}", ours.note))
 
 
 def compare_gains(first: Interval, second: Interval, better: bool, printed_diff: float | None) -> ClaimVerdict:
@@ -122,7 +124,7 @@ def compare_gains(first: Interval, second: Interval, better: bool, printed_diff:
     sign = 1 if better else -1
     verdict = _side(sign, Interval(diff, diff - half, diff + half))
     ratio = diff / printed_diff if printed_diff else math.nan
-    return ClaimVerdict(verdict, diff, diff - half, diff + half, effect_ratio=ratio)
+    return ClaimVerdict(verdict, diff, diff - half, diff + half, effect_ratio=ratio, reason=_note((first, second)))
 
 
 def compare_seeds(first: np.ndarray, second: np.ndarray, better: bool, with_p: bool) -> ClaimVerdict:
@@ -134,7 +136,7 @@ def compare_seeds(first: np.ndarray, second: np.ndarray, better: bool, with_p: b
     interval = test.interval()
     verdict = _side(1 if better else -1, interval)
     reason = "the interval covers 0" if verdict == UNDECIDED else ""
-    return ClaimVerdict(verdict, *interval, p=test.p if with_p else math.nan, reason=reason)
+    return ClaimVerdict(verdict, *interval.bounds, p=test.p if with_p else math.nan, reason=reason)
 
 
 def judge_sweep(
@@ -198,17 +200,28 @@ def compare_slopes(first: pd.DataFrame, second: pd.DataFrame, better: bool, with
         return ClaimVerdict(UNDECIDED, float(slopes[0].mean() - slopes[1].mean()), reason="one seed")
     test = welch(*slopes)
     interval = test.interval()
-    return ClaimVerdict(_side(1 if better else -1, interval), *interval, p=test.p if with_p else math.nan)
+    return ClaimVerdict(_side(1 if better else -1, interval), *interval.bounds, p=test.p if with_p else math.nan)
 
 
-def _decide(lookup: Lookup, a: np.ndarray, b: np.ndarray, sign: int) -> ClaimVerdict:
-    """Decide whether sign * (a - b) > 0, for matrices [S, U]."""
+def _decide(lookup: Lookup, a: Sample, b: Sample, sign: int) -> ClaimVerdict:
+    """Decide whether sign * (a - b) > 0."""
     interval = two_level_interval(a, b)
-    p = math.nan if lookup.selects_on_test else welch(a.mean(1), b.mean(1)).p
-    verdict = _side(sign, interval)
-    if verdict != UNDECIDED and p >= ALPHA:
-        return ClaimVerdict(UNDECIDED, *interval, p=p, reason=f"the interval excludes 0, Welch's p = {p:.2g} disagrees")
-    return ClaimVerdict(verdict, *interval, p=p, reason="the interval covers 0" if verdict == UNDECIDED else "")
+    p = math.nan if lookup.selects_on_test else welch(a.means, b.means).p
+    verdict, reason = _side(sign, interval), ""
+    if verdict == UNDECIDED:
+        reason = "the interval covers 0"
+    elif p >= ALPHA:
+        verdict, reason = UNDECIDED, f"the interval excludes 0, Welch's p = {p:.2g} disagrees"
+    return ClaimVerdict(verdict, *interval.bounds, p=p, reason=_joined(reason, interval.note))
+
+
+def _note(intervals: Iterable[Interval]) -> str:
+    """What some of these intervals leave out."""
+    return _joined(*dict.fromkeys(interval.note for interval in intervals))
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(filter(None, parts))
 
 
 def _side(sign: int, interval: Interval) -> str:

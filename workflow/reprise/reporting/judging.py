@@ -144,7 +144,7 @@ def _average(claim: Claim, lookup: Lookup, datasets: tuple[str, ...], metric: st
 
 def _across(claim: Claim, lookup: Lookup, _: str, metric: str, k: int) -> ClaimVerdict:
     """Compare one method's mean on one data set with a method's on another, whose users are others."""
-    a, b = (lookup.users(Cell(place.lower(), method, metric, k, claim.backbone)).mean().to_numpy(float)
+    a, b = (lookup.sample(Cell(place.lower(), method, metric, k, claim.backbone)).means
             for method, place in (claim.lhs, claim.rhs))
     return compare_seeds(a, b, _larger(claim, metric), with_p=not lookup.selects_on_test)
 
@@ -211,9 +211,9 @@ def _gain_trend(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int)
     """Judge a relative gain that rises from each group of users to the next, seed by seed."""
     curve = []
     for group in claim.groups:
-        left, right = (lookup.users(Cell(dataset, method, metric, k, claim.backbone, group)).mean()
+        left, right = (lookup.sample(Cell(dataset, method, metric, k, claim.backbone, group))
                        for method in (*claim.lhs, *claim.rhs))
-        curve.append(left / right - 1)
+        curve.append(pd.Series(left.means, left.seeds) / pd.Series(right.means, right.seeds) - 1)
     table = pd.DataFrame(curve).replace([math.inf, -math.inf], math.nan).dropna(axis=1)
     if table.empty:
         raise Missing(f"{claim.rhs[0]} is 0 in some group, or the methods share no seed")

@@ -1,10 +1,12 @@
-"""What the verdict on a claim asks of the results: per-user values, sweeps, printed values."""
+"""What the verdict on a claim asks of the results: means over users and seeds, sweeps, printed values."""
 
 from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
 import pandas as pd
+
+from reprise.evaluation.significance import Sample
 
 TEST_SET = "the test set"  # stands for a method where a claim compares with what the data hold
 
@@ -39,8 +41,8 @@ class Lookup(Protocol):
 
     selects_on_test: bool
 
-    def users(self, cell: Cell) -> pd.DataFrame:
-        """Give the metric per user, [users x seeds], index `user`; raise Missing(reason) without a run."""
+    def sample(self, cell: Cell) -> Sample:
+        """Give what the runs tell of a metric's mean; raise Missing(reason) without a run."""
 
     def curve(self, cell: Cell, parameter: str) -> pd.DataFrame:
         """Give the metric's mean along a sweep, [points x seeds], index the parameter; raise Missing(reason)."""

@@ -9,12 +9,10 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from reprise.config import Config
-from reprise.evaluation.significance import holm, paired_users, same_users, two_level_interval, welch
-from reprise.papers import Exhibit, Paper, variant_of
+from reprise.evaluation.significance import holm, paired_users, two_level_interval, welch
+from reprise.papers import Exhibit, variant_of
 from reprise.reporting.printed import claims_of
-from reprise.reporting.record import read_judged, recorded_significance
-from reprise.reporting.results import PAIR, Results, read_tidy
+from reprise.reporting.results import OF_USERS, PAIR, Results, read_tidy
 from reprise.selection import datasets_of
 
 COLUMNS = [
@@ -37,8 +35,9 @@ SELECTS_ON_TEST = "selects on the test set: no p"
 FEW_SEEDS = "fewer than two seeds on a side"
 
 
-def compare_pairs(results: Results, draws: int = 2000) -> pd.DataFrame:
-    """Compare every pair of methods of every exhibit on its metrics, with `COLUMNS`; only methods that ran.
+def compare_pairs(results: Results) -> pd.DataFrame:
+    """Compare every pair of methods of every exhibit on its metrics, with `COLUMNS`; only methods that ran, here or, if
+    `results` hold them, on record. Lists are paired where their users are at hand.
 
     `p_adjusted` is Holm's over the pairs that a claim of the exhibit names, its family's size fixed by `paper.yaml`
     whether or not they all ran; other pairs are for information and have none. A stand-in, of which no claim speaks,
@@ -51,7 +50,7 @@ def compare_pairs(results: Results, draws: int = 2000) -> pd.DataFrame:
         view = results.under(pair[0])
         key = (view.config.tuning, *pair[1:])
         if key not in known:
-            known[key] = _compared(view, *pair[1:], draws=draws)
+            known[key] = _compared(view, *pair[1:])
         parts.append(dict(zip(PAIR, pair, strict=True)) | known[key])
     frame = pd.DataFrame(parts, columns=COLUMNS).astype(
         {name: float for name in ("diff", "low", "high", "p", "p_adjusted")}
@@ -72,21 +71,6 @@ def read_pairs(folder: Path) -> pd.DataFrame:
     return read_tidy(folder / "significance.csv", COLUMNS)
 
 
-def significance_of(paper: Paper, config: Config) -> pd.DataFrame:
-    """The comparisons of this machine's runs and, for a data set and reading that has none, those of record.
-
-    The record compares runs with published settings, so it says nothing of searched ones.
-    """
-    here = read_pairs(Path(config.results, paper.name))
-    if config.tuning == "search":
-        return here
-    recorded = read_judged(recorded_significance(paper.name), COLUMNS)
-    place = ["dataset", "reading"]
-    missing = ~pd.MultiIndex.from_frame(recorded[place]).isin(pd.MultiIndex.from_frame(here[place]))
-    parts = [part for part in (here, recorded[missing]) if len(part)]
-    return pd.concat(parts, ignore_index=True) if parts else here
-
-
 def _pairs(name: str, results: Results) -> Iterator[tuple]:
     """The pairs of an exhibit that have runs on both sides, a claim's left side first."""
     exhibit, results = results.paper.exhibits[name], results.under(name)
@@ -96,11 +80,11 @@ def _pairs(name: str, results: Results) -> Iterator[tuple]:
     sweep = exhibit.kind == "figure" and any("[" in label for label in exhibit.methods)  # its points are not rivals
     for dataset in datasets_of(results.paper, exhibit, results.config):
         for reading in results.paper.readings:
-            ran = [method for method in (*exhibit.methods, *exhibit.floor) if results.seeds(dataset, reading, method)]
-            of_users = {method: results.of_users(dataset, reading, method) for method in ran}
+            ran = [method for method in (*exhibit.methods, *exhibit.floor) if results.ran(dataset, reading, method)]
+            metrics = [metric for metric in exhibit.metrics if metric in OF_USERS]  # not a share of all outputs, say
             for a, b in itertools.combinations(ran, 2):
-                for metric, k in itertools.product(exhibit.metrics, exhibit.ks):
-                    if f"{metric}@{k}" not in of_users[a] & of_users[b]:  # a share of all outputs, say
+                for metric, k in itertools.product(metrics, exhibit.ks):
+                    if any(results.sample(dataset, reading, one, metric, k) is None for one in (a, b)):
                         continue
                     turned = (dataset, metric, k, b, a) in named
                     if turned or not sweep or (dataset, metric, k, a, b) in named:
@@ -138,32 +122,29 @@ def _stood_in(results: Results, exhibit: Exhibit) -> set[tuple]:
     return {(key, *compared) for _, *compared in _claimed(results, exhibit) for key in stand_ins}
 
 
-def _compared(
-    results: Results, dataset: str, reading: str, metric: str, k: int, lhs: str, rhs: str, draws: int
-) -> dict:
+def _compared(results: Results, dataset: str, reading: str, metric: str, k: int, lhs: str, rhs: str) -> dict:
     """One pair: difference of means, the tests that apply, and a note where one does not."""
-    left, right = (results.users(dataset, reading, method, metric, k) for method in (lhs, rhs))
-    a, b = same_users(left, right)
-    row = {"diff": a.mean() - b.mean(), "seeds_lhs": len(a), "seeds_rhs": len(b), "note": ""}
-    if min(len(a), len(b)) > 1:
-        interval, test = two_level_interval(a, b, draws=draws), welch(a.mean(1), b.mean(1))
+    a, b = (results.sample(dataset, reading, method, metric, k) for method in (lhs, rhs))
+    row = {"diff": a.means.mean() - b.means.mean(), "seeds_lhs": len(a.seeds), "seeds_rhs": len(b.seeds)}
+    notes = []
+    if min(len(a.seeds), len(b.seeds)) > 1:
+        interval, test = two_level_interval(a, b), welch(a.means, b.means)
         row |= {"low": interval.low, "high": interval.high, "g": test.g, "p": test.p}
+        notes.append(interval.note)
     else:
-        row["note"] = FEW_SEEDS
-    shared = left.columns.intersection(right.columns)
-    if len(shared):
-        lists = paired_users(left[shared[0]].to_numpy(), right[shared[0]].reindex(left.index).to_numpy())
-        row |= {
-            "paired_seed": int(shared[0]),
-            "paired_diff": lists.diff,
-            "paired_t_p": lists.t_p,
-            "paired_wilcoxon_p": lists.wilcoxon_p,
-        }
+        notes.append(FEW_SEEDS)
+    row |= _paired(*(results.users(dataset, reading, method, metric, k) for method in (lhs, rhs)))
     if results.selects_on_test(dataset, reading, lhs) or results.selects_on_test(dataset, reading, rhs):
-        row |= {
-            "p": None,
-            "paired_t_p": None,
-            "paired_wilcoxon_p": None,
-            "note": "; ".join(filter(None, (row["note"], SELECTS_ON_TEST))),
-        }
-    return row
+        row |= {"p": None, "paired_t_p": None, "paired_wilcoxon_p": None}
+        notes.append(SELECTS_ON_TEST)
+    return row | {"note": "; ".join(filter(None, notes))}
+
+
+def _paired(left: pd.DataFrame, right: pd.DataFrame) -> dict:
+    """The lists of the first seed that both sides [users x seeds] have, compared user by user; {} if there is none."""
+    shared = left.columns.intersection(right.columns)
+    if not len(shared):
+        return {}
+    lists = paired_users(left[shared[0]].to_numpy(), right[shared[0]].reindex(left.index).to_numpy())
+    return {"paired_seed": int(shared[0]), "paired_diff": lists.diff, "paired_t_p": lists.t_p,
+            "paired_wilcoxon_p": lists.wilcoxon_p}

@@ -10,7 +10,7 @@ from reprise.config import make_config
 from reprise.errors import RepriseError
 from reprise.papers import load_paper
 from reprise.reporting import record, rendering
-from reprise.reporting.pairs import significance_of
+from reprise.reporting.pairs import compare_pairs
 from reprise.reporting.results import load_results
 from reprise.reporting.tables import lay_out, table_frame
 
@@ -23,8 +23,8 @@ def shown(paper_name: str, table: str, dataset: str, figure: str) -> str:
     paper = load_paper(paper_name)
     # A folder without results: what is of record is all there is.
     config = make_config({"datasets": dataset, "results": str(record.RECORD)})
-    results = load_results(paper, config, record.BUDGET)
-    frame = table_frame(table, results, record.with_record(results), significance_of(paper, config))
+    results = record.with_record(load_results(paper, config, record.BUDGET))
+    frame = table_frame(table, results, results.frame, compare_pairs(results))
     sheet = lay_out(table, paper, frame[frame["dataset"] == dataset])
     sheet = replace(sheet, title=f"{paper.name}, {table}: {sheet.title}")
     picture = record.RECORD / "figures" / f"{paper_name}_{figure}.png"

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import io
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from reprise.config import RECORD, STUDY
-from reprise.evaluation.significance import prediction_interval
+from reprise.evaluation.groups import group_names
+from reprise.evaluation.significance import Sample, prediction_interval
+from reprise.papers import Paper, Run
 from reprise.reporting.results import (
     CELL,
     COLUMNS,
-    LEFT_OUT,
     MEASURED,
-    PAIR,
+    OF_USERS,
     PROVENANCE,
     RUN,
-    STALE,
     TIMES,
-    UNFINISHED,
     Results,
     cells,
+    of_users,
     read_tidy,
     typed,
     write_csv,
@@ -31,11 +33,12 @@ from reprise.reporting.results import (
 SUMMARY = [*CELL, "mean", "sd", "seeds", "atol", "device", "data"]
 ATOL = 1e-6
 BUDGET = "budget: no run of it is on record yet"
-UNRUN = rf"{LEFT_OUT} .*$|{UNFINISHED}$|{STALE}$"  # how a session that lacks a run ends its reason
 GROUP = ["dataset", "reading", "method", "variant"]
 IDENTITY = [*RUN, "device", "threads", "fingerprint"]
 PLACE = ["seed", "device", "threads"]  # of two runs of one cell: who must agree
 TIMED = ("wall_s", "peak_bytes", *TIMES)  # what moves with the weather
+SPREADS = [*IDENTITY, *MEASURED, "users", "spread"]
+UNIT = 1e-6  # of a spread's numbers
 
 
 def read_runs(paper: str) -> pd.DataFrame:
@@ -111,71 +114,48 @@ def recordable(results: Results) -> pd.DataFrame:
     return frame[~frame["group"].str.contains(";") | pd.Series(selects, index=frame.index, dtype=bool)]
 
 
-def recorded_claims(paper: str) -> Path:
-    """Where the verdicts on claims were put on record: they need the users, whom the record does not hold."""
-    return RECORD / "tables" / f"{paper}_claims.csv"
+def spreads_of(paper: Paper, results: Path, run: Run, record: dict[str, Any]) -> pd.DataFrame:
+    """How users vary in one run, with its `run.json`: `SPREADS`, a row for what some exhibit shows of every user.
 
-
-def recorded_significance(paper: str) -> Path:
-    """Where the comparisons of methods were put on record, for the same reason."""
-    return RECORD / "tables" / f"{paper}_significance.csv"
-
-
-def keep_judged(results: Results) -> None:
-    """Put this session's claims, comparisons and A/A study on record.
-
-    What a session with fewer seeds judged, or could not judge, does not displace what stands. What a session with
-    searched settings judged is left out: its rows would not be told apart from published ones.
+    `spread` is `Sample.spread` of that run alone, `SKETCH` random sums over all users, in units of `UNIT`.
     """
-    paper, config = results.paper, results.config
-    folder = Path(config.results, paper.name)
-    ran = str(len({run.seed for run in results.runs}))  # however many were selected
-    for name, standing, key in (
-        ("claims.csv", recorded_claims(paper.name), ["id", "reading"]),
-        ("significance.csv", recorded_significance(paper.name), PAIR),
-    ):
-        if (folder / name).exists() and config.tuning == "published":
-            fresh = _texts(folder / name).assign(of_seeds=ran)
-            if "seeds_lhs" in fresh:
-                seeds = fresh[["seeds_lhs", "seeds_rhs"]].replace("", "0").astype(int)
-                fresh["of_seeds"] = seeds.min(axis=1).astype(str)
-            write_csv(standing, _laid_over(fresh, _texts(standing), key))
-    if Path(config.results, STUDY).exists():
-        shutil.copyfile(Path(config.results, STUDY), RECORD / STUDY)
+    shown = {(metric, k) for exhibit in paper.exhibits.values() for metric in exhibit.metrics if metric in OF_USERS
+             for k in exhibit.ks}
+    groups = ["", *(group_names("drift", paper.groups["drift"]) if "drift" in paper.groups else [])]
+    rows = []
+    for metric, k in sorted(shown):
+        for group in groups:
+            users = of_users(results, {run: record}, f"{metric}@{k}", group)
+            if len(users):
+                spread = np.rint(Sample.of(users).sketched().spread[:, 0] / UNIT).astype(int)
+                rows.append((metric, k, group, len(users), " ".join(map(str, spread))))
+    known = {name: getattr(run, name) for name in RUN} | {
+        "device": record["device"], "threads": record["threads"], "fingerprint": record["cell"]}
+    return pd.DataFrame(rows, columns=[*MEASURED, "users", "spread"]).assign(**known)[SPREADS]
 
 
-def renew_reasons(paper: str, unjudged: pd.DataFrame) -> None:
-    """Say anew why claims of record have no verdict, as the record alone gives it: an old reason may have gone."""
-    path = recorded_claims(paper)
-    fresh = pd.read_csv(io.StringIO(unjudged.to_csv(index=False)), dtype=str, keep_default_na=False)
-    write_csv(path, _laid_over(fresh.assign(of_seeds="0"), _texts(path), ["id", "reading"]))
+def add_spreads(paper: str, fresh: pd.DataFrame, force: bool = False) -> None:
+    """Add rows of `spreads_of` to the record; what stands stays, unless `force` puts the fresh row in its place."""
+    standing = read_spreads(paper)
+    rows = pd.concat([part for part in (standing, fresh) if len(part)] or [standing], ignore_index=True)
+    rows = typed(rows).drop_duplicates([*IDENTITY, *MEASURED], keep="last" if force else "first")
+    write_csv(RECORD / f"{paper}.spreads.csv", rows.sort_values([*GROUP, "seed", *MEASURED], kind="stable"))
 
 
-def read_judged(path: Path, columns: list[str]) -> pd.DataFrame:
-    """What `keep_judged` put on record, with `columns`; no file is no rows."""
-    return read_tidy(path, [*columns, "of_seeds"])[columns]
+def read_spreads(paper: str) -> pd.DataFrame:
+    """All recorded spreads of a paper, `SPREADS`, of every fingerprint."""
+    return read_tidy(RECORD / f"{paper}.spreads.csv", SPREADS)
 
 
-def _texts(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype=str, keep_default_na=False) if path.exists() else pd.DataFrame()
+def keep_study(results: Path) -> None:
+    """Put this session's A/A study on record, if it made one."""
+    if (results / STUDY).exists():
+        shutil.copyfile(results / STUDY, RECORD / STUDY)
 
 
-def _laid_over(fresh: pd.DataFrame, standing: pd.DataFrame, key: list[str]) -> pd.DataFrame:
-    """One row a `key`: judged before unjudged, of these those of more seeds before fewer, then fresh before standing.
-
-    What a session selected is no reason why the record lacks something.
+def with_record(results: Results) -> Results:
+    """The results, and from the record what has no local run; `origin` in their frame says which, with device and date.
     """
-    rows = pd.concat([part for part in (fresh, standing) if len(part)] or [fresh], ignore_index=True)
-    unjudged = rows["verdict"] == "not run" if "verdict" in rows else rows["low"] == ""
-    if "reason" in rows:
-        rows["reason"] = rows["reason"].str.replace(UNRUN, BUDGET, regex=True)
-    rows = rows.assign(unjudged=unjudged, fewer=(-rows["of_seeds"].astype(int)).mask(unjudged, 0))
-    rows = rows.sort_values(["unjudged", "fewer"], kind="stable").drop(columns=["unjudged", "fewer"])
-    return rows.drop_duplicates(key).sort_values(key, kind="stable", ignore_index=True)
-
-
-def with_record(results: Results) -> pd.DataFrame:
-    """The results' frame, and from the record what has no local run; `origin` says which, with device and date."""
     config, frame = results.config, results.frame.assign(origin="")
     runs = newest(read_runs(results.paper.name))
     selected = [
@@ -191,4 +171,8 @@ def with_record(results: Results) -> pd.DataFrame:
         for device, date in zip(runs["device"], runs["date"], strict=True)
     ]
     runs = runs.assign(origin=origin)
-    return typed(pd.concat([part for part in (frame, runs) if len(part)] or [frame], ignore_index=True))
+    frame = typed(pd.concat([part for part in (frame, runs) if len(part)] or [frame], ignore_index=True))
+    spreads = read_spreads(results.paper.name).merge(runs[[*IDENTITY, *MEASURED]], on=[*IDENTITY, *MEASURED])
+    numbers = [np.array(text.split(), dtype=float) * UNIT for text in spreads["spread"]]
+    spreads = spreads.assign(users=spreads["users"].astype(int), spread=pd.Series(numbers, spreads.index, dtype=object))
+    return replace(results, frame=frame, spreads=spreads)

@@ -1,4 +1,4 @@
-"""The pages of record: tables, figures and scorecard as the record alone gives them, whatever a session ran."""
+"""The pages of record: tables, figures, verdicts and scorecard as the record alone gives them, whatever ran here."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from reprise.papers import Paper, load_paper, paper_names
 from reprise.reporting import pages, record
 from reprise.reporting.claim_rows import judged_claims
 from reprise.reporting.exhibits import write_figure, write_table
-from reprise.reporting.pairs import significance_of
-from reprise.reporting.results import load_results
+from reprise.reporting.pairs import compare_pairs
+from reprise.reporting.results import load_results, write_csv
 from reprise.reporting.scorecard import section, study
 from reprise.selection import licences_of
 
 
 def write_pages() -> None:
-    """Render every paper's tables and figures, and the scorecard, into the record."""
+    """Render every paper's tables, figures and verdicts, and the scorecard, into the record."""
     papers = [load_paper(name) for name in paper_names()]
     shown = [key for paper in papers for key in _shown(paper)]
     # A folder without results: what is of record is all there is.
@@ -25,14 +25,15 @@ def write_pages() -> None:
                                   "licences": sorted(_agreed(papers))})
     sections = []
     for paper in papers:
-        results = load_results(paper, config, record.BUDGET)
-        record.renew_reasons(paper.name, judged_claims(results))
-        frame, pairs = record.with_record(results), significance_of(paper, config)
+        results = record.with_record(load_results(paper, config, record.BUDGET))
+        pairs, claims = compare_pairs(results), judged_claims(results)
+        write_csv(Path(record.RECORD, "tables", f"{paper.name}_significance.csv"), pairs)
+        write_csv(Path(record.RECORD, "tables", f"{paper.name}_claims.csv"), claims)
         for name in paper.tables:
-            write_table(name, results, frame, pairs, Path(record.RECORD, "tables", f"{paper.name}_{name}"))
+            write_table(name, results, results.frame, pairs, Path(record.RECORD, "tables", f"{paper.name}_{name}"))
         for name in paper.figures:
-            write_figure(name, results, frame, Path(record.RECORD, "figures", f"{paper.name}_{name}"))
-        sections.append(section(results, frame, pairs))
+            write_figure(name, results, results.frame, Path(record.RECORD, "figures", f"{paper.name}_{name}"))
+        sections.append(section(results, pairs, claims))
     write_text(record.RECORD / "scorecard.html", pages.html(sections, study(config)))
 
 

@@ -16,8 +16,10 @@ from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
 from reprise.evaluation.drift import drift
 from reprise.evaluation.groups import group_names, groups_of, shares_of
+from reprise.evaluation.significance import Sample
 from reprise.files import read_json, replacing
-from reprise.papers import MAIN, Paper, Run
+from reprise.papers import MAIN, Paper, Run, resolve
+from reprise.reporting.sweeps import is_swept
 from reprise.reporting.wording import shortcuts_of
 from reprise.selection import not_prepared, plan
 from reprise.tuning import row_of, shown_under
@@ -49,8 +51,11 @@ TIMES = ("response_time", "response_ratio")  # in 1e-4 s a list; over that of th
 LEFT_OUT, UNFINISHED, STALE = "left out by", "no finished run", "stale: its code or settings have changed since"
 SHORTCUTS, SHORTCUT = "shortcuts", "shortcut: "  # metrics of a run: how many it took, and which
 COSTS = ("wall_s", "epochs", "steps", "peak_bytes")
+OF_USERS = ("hr", "recall", "ndcg", "mrr", "precision", "ckl", "ild")  # what `evaluate` measures of every user
 WHOLE = ("seed", "k", "threads", "seeds")
 REAL = ("value", "mean", "sd", "atol", "diff", "low", "high", "p", "p_adjusted", "effect", "effect_ratio")
+
+_ROW = ["dataset", "reading", "method", "variant"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,8 @@ class Results:
     `frame` has a row a run and metric (`COLUMNS + PROVENANCE`); a statistic of a data set is a row without reading,
     method and seed. `runs` gives the `run.json` of every finished run, `absent` why another one is not used. `unrun` is
     said of what nothing but time stands in the way of; of what the selection leaves out, too, if it is the record's.
+    Where the record stands in for runs, its rows are in `frame` with an `origin`, and `spreads` says how users vary in
+    them (`Sample.spread`): a row a run and metric, `users` how many and `spread` an array.
     """
 
     paper: Paper
@@ -68,6 +75,7 @@ class Results:
     runs: dict[Run, dict[str, Any]] = field(default_factory=dict)
     absent: dict[Run, str] = field(default_factory=dict)
     unrun: str = UNFINISHED
+    spreads: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def metrics(self) -> pd.DataFrame:
@@ -82,7 +90,14 @@ class Results:
 
     def row(self, label: str, dataset: str, reading: str) -> tuple[str, str]:
         """The method and variant of the runs behind a row."""
-        return row_of(self.paper, label, dataset, reading, self.config)
+        key = label, dataset, reading
+        if key not in self._known_rows:
+            self._known_rows[key] = row_of(self.paper, label, dataset, reading, self.config)
+        return self._known_rows[key]
+
+    @functools.cached_property
+    def _known_rows(self) -> dict[tuple[str, str, str], tuple[str, str]]:
+        return {}
 
     def reason(self, dataset: str, reading: str, label: str) -> str:
         """Say why there is no number for a cell of the row `label`."""
@@ -122,33 +137,83 @@ class Results:
         found = self._runs_by_row.get((dataset, reading, *self.row(label, dataset, reading)), ())
         return sorted(found, key=lambda run: run.seed)
 
+    def ran(self, dataset: str, reading: str, label: str) -> bool:
+        """Whether a row has a finished run, here or on record."""
+        place = (dataset, reading, *self.row(label, dataset, reading))
+        return place in self._runs_by_row or place in self._recorded_rows
+
     def users(
         self, dataset: str, reading: str, label: str, metric: str, k: int, group: str = ""
     ) -> pd.DataFrame:
-        """Per-user values [users x seeds] on the selected list, indexed by user; empty without a finished run.
+        """Per-user values [users x seeds] on the selected list, indexed by user; empty if no run here has them.
 
         `group`, if given, is one over drift: users of `eta>1` alone.
         """
-        column = f"{metric}@{k}"
         runs = self.seeds(dataset, reading, label)
-        table = pd.DataFrame({run.seed: _users(self._list(run))[column] for run in runs})
-        if not group or table.empty:
-            return table
-        eta = _drift(Path(self.config.results, self.paper.name, dataset, "data"))
-        return table[eta[table.index] > float(group.removeprefix("eta>"))]
+        return of_users(Path(self.config.results), {run: self.runs[run] for run in runs}, f"{metric}@{k}", group)
 
-    def of_users(self, dataset: str, reading: str, label: str) -> set[str]:
-        """The metrics, as `hr@20`, that every user of a row's finished runs has a value of; others are of all lists."""
-        return set.intersection(*(set(_users(self._list(run))) for run in self.seeds(dataset, reading, label)))
+    def sample(
+        self, dataset: str, reading: str, label: str, metric: str, k: int, group: str = ""
+    ) -> Sample | None:
+        """What the runs of a row tell of a metric: those here or, without any, those of record; None without either."""
+        users = self.users(dataset, reading, label, metric, k, group)
+        if not users.empty:
+            return Sample.of(users)
+        place = (dataset, reading, *self.row(label, dataset, reading), metric, k, group)
+        means = self._recorded.get(place)
+        if means is None:
+            return None
+        known = {seed: self._spreads[*place, seed] for seed in means.index if (*place, seed) in self._spreads}
+        counts = {count for count, _ in known.values()}
+        spread = np.stack([one for _, one in known.values()], 1) if len(counts) == 1 else np.empty((0, 0))
+        return Sample(tuple(means.index), means.to_numpy(float), spread, counts.pop() if len(counts) == 1 else 0)
+
+    @functools.cached_property
+    def _recorded(self) -> dict[tuple, pd.Series]:
+        """The record's means by seed, of every row, metric, cut-off and group."""
+        frame = self.frame
+        if "origin" not in frame:
+            return {}
+        rows = frame[(frame["origin"] != "") & (frame["method"] != "") & frame["k"].notna() & ~is_swept(frame)]
+        names = [*_ROW, *MEASURED, "seed"]
+        rows = rows.sort_values("date", kind="stable").drop_duplicates(names, keep="last").sort_values(names)
+        found: dict[tuple, dict[int, float]] = {}
+        for *key, seed, value in rows[[*names, "value"]].to_numpy(object).tolist():
+            found.setdefault(tuple(key), {})[seed] = value
+        return {key: pd.Series(values) for key, values in found.items()}
+
+    @functools.cached_property
+    def _recorded_rows(self) -> set[tuple]:
+        return {key[: len(_ROW)] for key in self._recorded}
+
+    @functools.cached_property
+    def _spreads(self) -> dict[tuple, tuple[int, np.ndarray]]:
+        """How many users a run of record had, and how they vary, by row, metric, cut-off, group and seed."""
+        if self.spreads.empty:
+            return {}
+        names = [*_ROW, *MEASURED, "seed", "users", "spread"]
+        return {tuple(key): (users, one) for *key, users, one in self.spreads[names].to_numpy(object).tolist()}
 
     def selects_on_test(self, dataset: str, reading: str, label: str) -> bool:
         """Say whether the test set chose any of a row's finished runs, so that no p-value may be given."""
-        return any(
-            self.runs[run]["spec"]["training"]["select_on"] == "test" for run in self.seeds(dataset, reading, label)
-        )
+        if runs := self.seeds(dataset, reading, label):
+            return any(self.runs[run]["spec"]["training"]["select_on"] == "test" for run in runs)
+        spec = resolve(self.paper, dataset, reading, self.paper.row(label)[0])
+        return spec["training"]["select_on"] == "test"
 
-    def _list(self, run: Run) -> Path:
-        return Path(self.config.results, run.folder, self.runs[run]["selected"]["list"])
+
+def of_users(results: Path, runs: dict[Run, dict[str, Any]], column: str, group: str = "") -> pd.DataFrame:
+    """A metric such as `hr@20` of every user, [users x seeds], from the selected lists of `runs`, one row's, given
+    with their `run.json`; empty without runs or where one lacks it."""
+    lists = {run.seed: _users(Path(results, run.folder, record["selected"]["list"])) for run, record in runs.items()}
+    if not lists or any(column not in users for users in lists.values()):
+        return pd.DataFrame()
+    table = pd.DataFrame({seed: users[column] for seed, users in lists.items()})
+    if group:
+        one = next(iter(runs))
+        eta = _drift(Path(results, one.paper, one.dataset, "data"))
+        table = table[eta[table.index] > float(group.removeprefix("eta>"))]
+    return table
 
 
 def _by_row(runs: Iterable[Run]) -> dict[tuple, list[Run]]:

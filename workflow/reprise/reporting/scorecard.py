@@ -15,11 +15,9 @@ from reprise.config import STUDY, Config
 from reprise.files import read_json
 from reprise.papers import MAIN, TUNED, Paper
 from reprise.reporting import record, wording
-from reprise.reporting.claim_rows import COLUMNS as CLAIM_COLUMNS
-from reprise.reporting.claim_rows import judged_claims
 from reprise.reporting.plots import METADATA, STYLE, caption, draw
 from reprise.reporting.printed import printed_claims
-from reprise.reporting.results import COSTS, STATISTICS, Results, cells, read_tidy
+from reprise.reporting.results import COSTS, STATISTICS, Results, cells
 from reprise.reporting.tables import Sheet, lay_out, table_frame
 from reprise.reporting.verdict_rows import judged, orders
 
@@ -54,13 +52,13 @@ class Section:
     runs: list[dict]
 
 
-def section(results: Results, frame: pd.DataFrame, significance: pd.DataFrame) -> Section:
+def section(results: Results, significance: pd.DataFrame, claims: pd.DataFrame) -> Section:
     """All of one paper: local runs first, the record for what has none, `not run` and why for the rest.
 
-    `frame` are the results with the record's rows (`with_record`), `significance` their comparisons.
+    `results` hold the record's rows (`with_record`), `significance` compares their methods, `claims` their verdicts.
     """
-    paper, config = results.paper, results.config
-    numbers, claims = judged(results, frame), _claims(results)
+    paper, config, frame = results.paper, results.config, results.frame
+    numbers, claims = judged(results, frame), _in_words(paper, claims)
     runs = _runs(paper, frame, config)
     return Section(
         paper,
@@ -98,25 +96,10 @@ def _reasons(rows: pd.DataFrame) -> list[tuple[str, int]]:
     ]
 
 
-def _claims(results: Results) -> pd.DataFrame:
-    """The claims' verdicts: those of the runs at hand, else those of record, with the claim's text.
-
-    The record judges published settings, so it says nothing where settings are searched.
-    """
-    paper, config = results.paper, results.config
-    compared = Path(config.results, paper.name, "claims.csv")
-    local = read_tidy(compared, CLAIM_COLUMNS) if compared.exists() else judged_claims(results)
-    recorded = record.read_judged(record.recorded_claims(paper.name), CLAIM_COLUMNS)
-    recorded = recorded[(recorded["verdict"] != "not run") & (config.tuning == "published")].assign(
-        reason=recorded["reason"].map(lambda reason: "; ".join(filter(None, ("of record", reason))))
-    )
-    # The first of equals stays: a local verdict, then one of record, then the local `not run` with its reason.
-    ran = local["verdict"] != "not run"
-    every = pd.concat(
-        [part for part in (local[ran], recorded, local[~ran]) if len(part)], ignore_index=True
-    ).drop_duplicates(["id", "reading"])
+def _in_words(paper: Paper, claims: pd.DataFrame) -> pd.DataFrame:
+    """Claims with their text, those that hold first."""
     return (
-        every.drop(columns="kind", errors="ignore")
+        claims.drop(columns="kind")
         .merge(printed_claims(paper)[["id", "text", "kind"]], on="id")
         .sort_values("verdict", key=lambda verdicts: verdicts.map(CLAIM_WORDS.index), kind="stable")
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from reprise.evaluation.groups import group_names
+from reprise.evaluation.significance import SEEDS_ALONE
 from reprise.papers import Exhibit, Gain, Paper
 from reprise.reporting.comparisons import LOWER_IS_BETTER
 from reprise.reporting.gains import gain_rows
@@ -78,7 +79,8 @@ def table_frame(name: str, results: Results, frame: pd.DataFrame, significance: 
     """Build a table: a row a cell and reading, in the paper's order, with the printed number beside ours.
 
     `frame` is the results' own, or that with the record's rows (`origin` then says so). A statistic has no reading.
-    Beside `COLUMNS` come `decimals` and `searched`, what is to be said of settings that were searched.
+    Beside `COLUMNS` come `decimals`; `searched` and `sizes`, what is to be said of settings that were searched and of
+    groups; `alone`, whether a mark rests on seeds alone.
     """
     paper, exhibit, results = results.paper, results.paper.exhibits[name], results.under(name)
     keys = ["dataset", "method", "metric", "k", "group", "reading"]
@@ -116,7 +118,8 @@ def table_frame(name: str, results: Results, frame: pd.DataFrame, significance: 
     for column in ("variant", "mark", "origin", "data"):
         table[column] = table[column].fillna("") if column in table else ""
     said = {"searched": searched_text(table, results.config.trials), "sizes": _sizes(paper, exhibit, frame)}
-    return table[[*COLUMNS, "decimals"]].assign(**said)
+    alone = table["mark"].ne("") & table["alone"].eq(True)
+    return table[[*COLUMNS, "decimals"]].assign(**said, alone=alone)
 
 
 def _groups(paper: Paper, exhibit: Exhibit) -> list[str]:
@@ -161,7 +164,8 @@ def _marks(paper: Paper, name: str, significance: pd.DataFrame) -> pd.DataFrame:
     above, below = rows["low"] > 0, rows["high"] < 0
     lower = rows["metric"].isin(LOWER_IS_BETTER)
     mark = np.select([above.where(~lower, below), below.where(~lower, above)], [BETTER, WORSE], "")
-    return rows.assign(mark=mark, group="")[[*keys, "group", "mark"]]
+    alone = rows["note"].str.contains(SEEDS_ALONE, regex=False)
+    return rows.assign(mark=mark, alone=alone, group="")[[*keys, "group", "mark", "alone"]]
 
 
 def lay_out(name: str, paper: Paper, table: pd.DataFrame) -> Sheet:
@@ -268,6 +272,8 @@ def _remarks(paper: Paper, table: pd.DataFrame) -> list[str]:
     said = [f"Ours: mean ± standard deviation over {seeds_text(ran['seeds'])}; bold is the best of its column."]
     other = paper.reference.get("", "the plain backbone of its row")
     test = f"Welch over seeds, Holm-adjusted p < {LEVEL:g}; interval over seeds and users without 0"
+    if ran["alone"].any():
+        test += ", over seeds alone where the record has no users"
     said += [
         f"{mark} {meaning} {other} ({test})."
         for mark, meaning in MARKS.items()

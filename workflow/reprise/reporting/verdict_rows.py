@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 
 import pandas as pd
@@ -168,9 +167,9 @@ def _seeds(seeds: tuple[int, ...]) -> str:
 
 
 def _users_error(results: Results, dataset: str, reading: str, method: str, record: dict) -> float:
-    """Standard error over users of the seed-averaged metric; 0 where the record holds no users."""
-    users = results.users(dataset, reading, method, record["metric"], int(record["k"]))
-    return 0.0 if users.empty else float(users.mean(axis=1).std(ddof=1) / math.sqrt(len(users)))
+    """Standard error over users of the seed-averaged metric; 0 where nothing is known of them."""
+    found = results.sample(dataset, reading, method, record["metric"], int(record["k"]))
+    return found.users_error() if found else 0.0
 
 
 def orders(results: Results, frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,21 +1,25 @@
 """Put this machine's finished runs of a paper on record.
 
-Adds them to results/record/<paper>.runs.csv, rebuilds <paper>.csv, and renders tables, figures, the scorecard and the
-README's results from the record, so that a session with few runs takes nothing away. A run that is on record already is
-left as it is, unless --force. Nothing else ever writes there.
+Adds them to results/record/<paper>.runs.csv, and how their users vary to <paper>.spreads.csv; rebuilds <paper>.csv; and
+renders tables, figures, verdicts, the scorecard and the README's results from the record alone, so that a session with
+few runs takes nothing away. A run that is on record already is left as it is, unless --force. Nothing else ever writes
+there.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+from pathlib import Path
+
+import pandas as pd
 
 from reprise.config import Config
 from reprise.errors import RepriseError
 from reprise.files import write_text
 from reprise.papers import load_paper
 from reprise.reporting.readme import readme, refreshed
-from reprise.reporting.record import add_runs, keep_judged, recordable
+from reprise.reporting.record import add_runs, add_spreads, keep_study, recordable, spreads_of
 from reprise.reporting.record_pages import write_pages
 from reprise.reporting.results import load_results
 
@@ -41,7 +45,9 @@ def main(args: argparse.Namespace, config: Config) -> None:
             fix=f".venv/bin/snakemake --cores all {paper.name}, with the same configuration",
         )
     added, standing = add_runs(paper.name, recordable(results), args.force)
-    keep_judged(results)
+    spreads = [spreads_of(paper, Path(config.results), run, found) for run, found in results.runs.items()]
+    add_spreads(paper.name, pd.concat(spreads, ignore_index=True), args.force)
+    keep_study(Path(config.results))
     write_pages()
     if readme().exists():
         write_text(readme(), refreshed(readme().read_text(encoding="utf-8")))

@@ -10,12 +10,15 @@ import argparse
 import logging
 from pathlib import Path
 
+import pandas as pd
+
 from reprise.config import Config
 from reprise.files import write_text
 from reprise.reporting import pages
-from reprise.reporting.pairs import significance_of
+from reprise.reporting.claim_rows import COLUMNS, judged_claims
+from reprise.reporting.pairs import compare_pairs
 from reprise.reporting.record import with_record
-from reprise.reporting.results import load_results
+from reprise.reporting.results import Results, load_results, read_tidy
 from reprise.reporting.scorecard import section, study
 from reprise.selection import papers
 
@@ -29,9 +32,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace, config: Config) -> None:
     """Write it."""
-    every = [load_results(paper, config) for paper in papers(config)]
-    sections = [section(results, with_record(results), significance_of(results.paper, config)) for results in every]
+    every = [with_record(load_results(paper, config)) for paper in papers(config)]
+    sections = [section(results, compare_pairs(results), _claims(results)) for results in every]
     place = Path(config.results, "scorecard.html")
     write_text(place, pages.html(sections, study(config)))
     write_text(place.with_suffix(".md"), pages.markdown(sections, study(config)))
     logger.info("report: %s", place)
+
+
+def _claims(results: Results) -> pd.DataFrame:
+    """The verdicts on claims; of those that the runs at hand leave open, the reason says that the record has them."""
+    every = judged_claims(results)
+    here = read_tidy(Path(results.config.results, results.paper.name, "claims.csv"), COLUMNS)
+    key = ["id", "reading"]
+    open_here = ~pd.MultiIndex.from_frame(every[key]).isin(
+        pd.MultiIndex.from_frame(here.loc[here["verdict"] != "not run", key]))
+    helped = open_here & (every["verdict"] != "not run")
+    return every.assign(reason=every["reason"].mask(helped, "of record; " + every["reason"]).str.removesuffix("; "))
