@@ -44,6 +44,7 @@ def test_it_prints_what_it_measured_and_writes_no_file(benchmark):
     assert out.count("\n") == 1
     for name in ("epoch_s", "ranking_s", "evaluation_s"):
         assert 0 < found[name] < 60, name
+    assert 0 < found["floor_s"] < found["step_s"], "nothing is faster than its floor"
     assert found["peak_bytes"] > 1e7, "PyTorch alone takes more"
     assert found["steps_per_epoch"] == len(data.parts("train+valid")) // BATCH + 1
     assert found["settings"] == 61 and found["threads"] == 1 and found["device"] == "cpu"

@@ -168,27 +168,27 @@ def floor(trainer: Any, device: str, precision: str = "full", steps: int = 1) ->
 
     Its matrix products, a mean over `steps`, take their operations over the rate of a large one in their `precision`;
     its dense optimiser reads every parameter, gradient and moment and writes all but the gradient, 7 numbers a
-    parameter for Adam's two moments and 5 for Adagrad's one, over the rate of a large copy. The larger of the two is a
-    bound even where both overlap.
+    parameter for Adam's two moments and 5 for Adagrad's one: as long as a copy of as many bytes, between places that
+    are there already. The larger of the two is a bound even where both overlap.
     """
     import torch
 
     needed = operations_of(lambda: trainer.train(steps)) / steps
     square = torch.rand(2048, 2048, device=device, dtype=torch.bfloat16 if precision == "mixed" else torch.float32)
-    vector = torch.rand(1 << 26, device=device)
+    numbers = 5 if isinstance(getattr(trainer, "optimiser", None), torch.optim.Adagrad) else 7
+    size = sum(parameter.numel() for parameter in trainer.method.parameters() if parameter.requires_grad)
+    here = torch.rand(max(1, numbers * size // 2), device=device)  # a copy reads half of what it moves, and writes half
+    there = torch.zeros_like(here)
 
     def product() -> None:
         float((square @ square)[0, 0])
 
     def copy() -> None:
-        float(vector.clone()[0])
+        float(there.copy_(here)[0])
 
     product(), copy()
     operations = 2 * 2048**3 / median_seconds(product, PROBE)
-    moved = 2 * vector.numel() * vector.element_size() / median_seconds(copy, PROBE)
-    numbers = 5 if isinstance(getattr(trainer, "optimiser", None), torch.optim.Adagrad) else 7
-    traffic = numbers * sum(p.numel() * p.element_size() for p in trainer.method.parameters() if p.requires_grad)
-    return max(needed / operations, traffic / moved)
+    return max(needed / operations, median_seconds(copy, PROBE))
 
 
 def operations_of(work: Callable[[], Any]) -> int:
