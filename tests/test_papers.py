@@ -55,6 +55,8 @@ def checked(monkeypatch):
         (lambda paper: paper["methods"]["MF"].update(grid={"methods": {"macr": {"alpha": [1]}}}), "settings of plain"),
         (lambda paper: paper["methods"]["MF"].update(starts_from="Nobody"), "Nobody"),
         (lambda paper: paper["methods"]["MF"].update(starts_from="MF"), "in the end start afresh"),
+        (lambda paper: paper["methods"]["MF"].update(updates_of="Nobody"), "Nobody"),
+        (lambda paper: paper["methods"]["MF"].update(updates_of="MF"), "others that patience ends"),
         (lambda paper: (paper["methods"]["MF"].update(starts_from={"user": "LightGCN"}),
                         paper["methods"]["LightGCN"].update(starts_from="MF")), "in the end start afresh"),
         (lambda paper: paper["methods"]["MF"].update(settings={"models": {"mff": {"dim": 5}}}), "settings.models.mff"),

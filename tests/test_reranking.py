@@ -309,6 +309,20 @@ def test_the_workflow_makes_what_a_run_is_made_of_first(world):
     world.edit("reprise/models/sasrec.py", "CHANGED = True\n", "")
 
 
+def test_a_row_takes_as_many_updates_as_another_rows_phases(world):
+    name, phases = "SASRec_as_long_as_DACSR", ("SASRec", "SASRec_second_phase", "SASRec_third_phase")
+    world.edit("papers/dacsr/paper.yaml", "updates_of: DACSR", f"updates_of: {phases[-1]}")  # whose form the edit kept
+    done = world.snakemake(f"out/dacsr/{WORLD}/runs/{name}/sound/seed1/run.json", **SOME)
+    assert done.returncode == 0, done.stdout
+    steps = {row: read_json(Path(world.folder, f"out/dacsr/{WORLD}/runs/{row}/sound/seed1/cost.json"))["steps"]
+             for row in (*phases, name)}
+    assert all(steps.values()) and steps[name] == sum(steps[row] for row in phases)
+    history = pd.read_csv(Path(world.folder, f"out/dacsr/{WORLD}/runs/{name}/sound/seed1/history.csv"))
+    assert history["steps"].max() == steps[name] and len(history) > 1, "no cap of one epoch, and none of patience"
+    receipt = read_json(Path(world.folder, f"out/dacsr/{WORLD}/runs/{name}/sound/seed1/run.json"))
+    assert set(receipt["spec"]["updates_of"]) == set(phases)
+
+
 def test_a_search_is_planned_after_what_its_trials_start_from(world):
     grid = "grid: {training: {learning_rate: [0.001, 0.003]}}\n\nreadings:\n"
     world.edit("papers/dacsr/paper.yaml", "readings:\n", grid)

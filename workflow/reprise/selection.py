@@ -24,7 +24,7 @@ from reprise.papers import (
     variant_of,
 )
 from reprise.papers.schema import entry
-from reprise.papers.specs import starts_of
+from reprise.papers.specs import phases_of, starts_of
 from reprise.sourcecode import options_of
 from reprise.training.behind import released
 from reprise.training.options import TRIAL_SEED
@@ -103,9 +103,9 @@ def plan(paper: Paper, exhibits: Iterable[str], config: Config) -> list[Planned]
 
 
 def behind(paper: Paper, run: Run) -> list[Run]:
-    """The runs that a run is made of: those whose weights it starts from, those that it re-ranks."""
+    """The runs that a run is made of: whose weights it starts from, whose updates it counts, which it re-ranks."""
     row = paper.methods[run.method]
-    starts = starts_of(paper, run.label).values()
+    starts = [*starts_of(paper, run.label).values(), *(phases_of(paper, row.updates_of) if row.updates_of else ())]
     places = [(*variant_of(paper, start, run.dataset, run.reading), run.seed) for start in starts]
     for label, later in row.bases.values():
         method, variant = variant_of(paper, label, run.dataset, run.reading)

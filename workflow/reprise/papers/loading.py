@@ -10,7 +10,7 @@ from reprise.errors import RepriseError
 from reprise.files import digest, read_yaml
 from reprise.papers import schema
 from reprise.papers.schema import Method, Paper, entry
-from reprise.papers.specs import grid_of, resolve
+from reprise.papers.specs import grid_of, phases_of, resolve
 from reprise.settings import checked
 
 # What makes a score comparable with another method's, so that no grid may vary it.
@@ -86,6 +86,8 @@ def check(paper: Paper, where: str) -> None:
                 raise RepriseError(
                     f"{where}, {kind}.{unused}", expected=f"a {kind[:-1]} that some row uses", found=unused
                 )
+    for name in paper.methods:
+        _check_starts(paper, name, where)
     for name, method in paper.methods.items():
         _check_layers(method, used, f"{where}, methods.{name}")
         there = {reading for layer in method.datasets.values() for reading in layer.readings}
@@ -93,7 +95,7 @@ def check(paper: Paper, where: str) -> None:
             raise RepriseError(
                 f"{where}, methods.{name}.readings", expected="one of " + ", ".join(paper.readings), found=reading
             )
-        _check_starts(paper, name, where)
+        _check_updates(paper, name, where)
         _check_bases(paper, name, where)
         for key in method.datasets:
             entry(paper.datasets, key, f"{where}, methods.{name}.datasets: data set")
@@ -127,6 +129,18 @@ def _check_starts(paper: Paper, name: str, where: str, behind: tuple[str, ...] =
         if start in (*behind, name):
             raise RepriseError(place, expected="methods that in the end start afresh", found=start)
         _check_starts(paper, start, where, (*behind, name))
+
+
+def _check_updates(paper: Paper, name: str, where: str) -> None:
+    """Refuse a method that lasts as long as an unknown one, as one that trains nothing or in the end as itself."""
+    row, where = paper.methods[name], f"{where}, methods.{name}.updates_of"
+    if row.updates_of is None:
+        return
+    entry(paper.methods, row.updates_of, f"{where}: method")
+    phases = phases_of(paper, row.updates_of)
+    if row.model is None or any(paper.methods[one].model is None or paper.methods[one].updates_of for one in phases):
+        raise RepriseError(where, expected="a trained method, as long as others that patience ends",
+                           found=", ".join(phases))
 
 
 def _check_bases(paper: Paper, name: str, where: str) -> None:

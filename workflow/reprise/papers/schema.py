@@ -104,6 +104,11 @@ class Method(Settings):
         "for each of several parts of the model. Of a variant's settings it has those that it knows, but "
         "for those of its method that it sets itself",
     )
+    updates_of: str | None = Field(
+        None,
+        description="the method whose run, on the same data and with the same seed, says how many updates this one "
+        "takes: its own and those of all that it starts from. No patience and no cap of epochs ends it then",
+    )
     rerank: str | None = Field(None, description="a file of reprise/rerank, in place of model and method")
     reranks: str | tuple[str, ...] = Field(
         (),

@@ -35,9 +35,10 @@ def resolve(
     -------
     dict
         `{"model": {"name", ...}, "method": {"name", ...}, "training": {...}}`, each part checked by its own schema; of
-        a run that starts from others' weights also `"starts_from": {part of the model: {"method", "code"}}`. Of a
-        re-ranker `{"rerank": {"name", ...}, "reranks": {row: {"method", "seed", "code"}}, "training": {...}}`, `seed`
-        what is added to its own.
+        a run that starts from others' weights also `"starts_from": {part of the model: {"method", "code"}}`, of one
+        that trains as long as others did `"updates_of": {row: {"method", "code"}}`. Of a re-ranker `{"rerank":
+        {"name", ...}, "reranks": {row: {"method", "seed", "code"}}, "training": {...}}`, `seed` what is added to its
+        own.
     """
     name, settings = paper.row(method)
     row = paper.methods[name]
@@ -88,7 +89,11 @@ def resolve(
         part: {"method": start, "code": spec_code(resolve(paper, dataset, reading, start, max_epochs))}
         for part, start in starts_of(paper, method).items()
     }
-    origin = {"starts_from": starts} if starts else {}
+    phases = {
+        phase: {"method": phase, "code": spec_code(resolve(paper, dataset, reading, phase, max_epochs))}
+        for phase in (phases_of(paper, row.updates_of) if row.updates_of else ())
+    }
+    origin = {key: others for key, others in (("starts_from", starts), ("updates_of", phases)) if others}
     if training.get("max_epochs") == 0 and not starts:
         raise RepriseError(where, expected="starts_from, where training.max_epochs is 0", found="neither")
     return {
@@ -114,6 +119,12 @@ def starts_of(paper: Paper, label: str) -> dict[str, str]:
         return {"": _named(name, {key: value for key, value in settings.items() if key not in later})}
     starts = {} if settings.get("pretraining") is False else paper.methods[name].starts
     return {part: _with(paper, start, settings) for part, start in starts.items()}
+
+
+def phases_of(paper: Paper, label: str) -> tuple[str, ...]:
+    """The rows that a row's training consists of: those that it starts from, at any remove, and itself; each once."""
+    before = [phase for start in starts_of(paper, label).values() for phase in phases_of(paper, start)]
+    return tuple(dict.fromkeys([*before, label]))
 
 
 def only_lists(paper: Paper, label: str) -> bool:
@@ -196,10 +207,11 @@ def _text(value: Any) -> str:
 def grid_of(paper: Paper, method: str) -> dict[str, list[Any]]:
     """The values that a search may give a method, by setting as a resolved spec has it (`training.l2`, `method.alpha`).
 
-    Empty for a method with nothing to search, and for a re-ranker, which chooses its setting by itself.
+    Empty for a method with nothing to search, for a re-ranker, which chooses its setting by itself, and for one that
+    lasts as long as another, which is a control of that.
     """
     row = paper.methods[method]
-    if row.rerank:
+    if row.rerank or row.updates_of:
         return {}
     found: dict[str, list[Any]] = {}
     for grid in (paper.grid, row.grid):

@@ -127,7 +127,7 @@ def departure(paper: Paper, dataset: str, reading: str, method: str, variant: st
     changed = [
         f"{key}={here[part][key]} for {base[part].get(key)}"
         for part in here
-        if part not in ("starts_from", "reranks")  # other runs, which depart in the same way
+        if part not in ("starts_from", "updates_of", "reranks")  # other runs, which depart in the same way
         for key in here[part]
         if here[part][key] != base[part].get(key)
     ]

@@ -1,4 +1,5 @@
-"""The finished runs that a run is made of, found in the store: whose weights it starts from, and which it re-ranks."""
+"""The finished runs that a run is made of, found in the store: whose weights it starts from, which it re-ranks, and as
+long as which it trains."""
 
 from __future__ import annotations
 
@@ -46,6 +47,11 @@ class Behind:
         """By phase and part of the model, the weights that the run starts from; empty if it starts afresh."""
         found = {part: self._weights(self._entry(start)) for part, start in self.spec.get("starts_from", {}).items()}
         return {phase: {part: lists[phase] for part, lists in found.items()} for phase in ("search", "refit")}
+
+    def updates(self) -> int | None:
+        """How many updates the run takes: as many as others took; None where its own patience ends it."""
+        phases = self.spec.get("updates_of", {}).values()
+        return sum(read_json(self._entry(phase) / "cost.json")["steps"] for phase in phases) or None
 
     def bases(self) -> list[tuple[Path, int]]:
         """The entries of the runs that it re-ranks, and their seeds."""

@@ -75,7 +75,7 @@ class Execution:
 
         logger.info("%s: training (%s)", self.label, self.fingerprint)
         train(self.entry, self.data, self.recipe, self.run.seed, self.device, self.label, origin=self.behind.origin(),
-              **self.checkpoints)
+              updates=self.behind.updates(), **self.checkpoints)
 
     def _selected(self) -> dict[str, Any]:
         path = self.entry / "selected.json"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,8 +64,9 @@ class Job:
         label: str,
         checkpoint_every: float = CHECKPOINT_EVERY,
         origin: Mapping[str, Mapping[str, Path]] | None = None,
+        updates: int | None = None,
     ):
-        self.origin = origin or {}
+        self.origin, self.updates = origin or {}, updates
         self.folder, self.data, self.spec, self.seed, self.device, self.label = folder, data, spec, seed, device, label
         self.options = Training(**spec["training"])
         self.ranking = ranking_of(data, self.options.select_on, device, self.options.mask)
@@ -89,7 +91,8 @@ class Job:
         return method, make_trainer(method, interactions, self.options, self.seed, phase) if learns else None
 
     def search(self, saved: tuple[dict, dict] | None) -> Wrapper:
-        """Train on `fit_on`, evaluate on `select_on`, stop when nothing better has come for `patience` evaluations."""
+        """Train on `fit_on`, evaluate on `select_on`, stop when nothing better has come for `patience` evaluations; or,
+        if they are counted, after so many `updates`."""
         method, trainer = self.build("search", self.options.fit_on)
         if trainer is None:
             self._evaluate(method, 0, 0, None)
@@ -97,9 +100,10 @@ class Job:
         if saved:
             trainer.restore(*saved)
         options = self.options
-        total = options.max_epochs * trainer.steps_per_epoch
+        total = self.updates or options.max_epochs * trainer.steps_per_epoch
+        patience = math.inf if self.updates else options.patience
         with self._bar(total, trainer) as bar:
-            while self.going and trainer.steps < total and self.best.stale < options.patience:
+            while self.going and trainer.steps < total and self.best.stale < patience:
                 loss = self._epoch(trainer, total, bar)
                 epoch = round(trainer.epochs)
                 if epoch % options.eval_every == 0 or trainer.steps == total:
@@ -281,10 +285,12 @@ def train(
     label: str,
     checkpoint_every: float = CHECKPOINT_EVERY,
     origin: Mapping[str, Mapping[str, Path]] | None = None,
+    updates: int | None = None,
 ) -> dict[str, Any]:
     """Train one run in `folder`, from its checkpoint if there is one.
 
-    `origin` names, by phase (`search`, `refit`) and part of the model, the weights that it starts from, if not afresh.
+    `origin` names, by phase (`search`, `refit`) and part of the model, the weights that it starts from, if not afresh;
+    `updates` is how many the search takes, if not patience and the cap of epochs end it.
 
     Writes `<list>/model.safetensors` for the list that selected and for the test list, `history.csv`, `sweep.csv` (if
     the method has a setting that only inference reads) and, last, `selected.json`.
@@ -300,7 +306,7 @@ def train(
     RepriseError
         Training diverged.
     """
-    job = Job(folder, data, spec, seed, device, label, checkpoint_every, origin)
+    job = Job(folder, data, spec, seed, device, label, checkpoint_every, origin, updates)
     phase, saved = job.resume()
     if phase == "search":
         searched = job.search(saved)
