@@ -19,6 +19,7 @@ from reprise.errors import RepriseError
 
 SKETCH = 200  # random sums that stand for all users of a run
 SEEDS_ALONE = "over seeds alone"
+OTHER_USERS = f"{SEEDS_ALONE}, as the record's users are others"
 
 
 class Welch(NamedTuple):
@@ -165,17 +166,20 @@ def two_level_interval(a: Sample, b: Sample, level: float = 0.95) -> Interval:
     * the quantile is Student's t with the Satterthwaite degrees of freedom of that sum.
 
     Where the methods differ by the same amount for every user this is Welch's interval; where they do not, it is wider.
-    Where the users of a side are not known it is Welch's too, and its `note` says so.
+    Where the users of a side are not known it is Welch's too, and its `note` says so; also where those that a sketch
+    sums are others than the other side's.
 
     Raises
     ------
     RepriseError
-        With different users or fewer than two seeds on a side.
+        With different users, known by name, or fewer than two seeds on a side.
     """
     _at_least_two_seeds(len(a.means), len(b.means))
     (mean_a, seeds_a), (mean_b, seeds_b) = _mean_and_error(a.means), _mean_and_error(b.means)
     parts, note = [(seeds_a, len(a.means) - 1), (seeds_b, len(b.means) - 1)], SEEDS_ALONE
-    if a.spread.size and b.spread.size:
+    if a.spread.size and b.spread.size and _strangers(a, b):
+        note = OTHER_USERS
+    elif a.spread.size and b.spread.size:
         a, b = same_users(a, b)
         between = ((a.spread.mean(1) - b.spread.mean(1)) ** 2).mean()
         both = sum(one.spread.var(axis=1, ddof=1).mean() / one.spread.shape[1] for one in (a, b)
@@ -189,17 +193,21 @@ def two_level_interval(a: Sample, b: Sample, level: float = 0.95) -> Interval:
 def same_users(a: Sample, b: Sample) -> tuple[Sample, Sample]:
     """Two samples with the same rows: users, or random sums of them where one side has no more.
 
-    Raises RepriseError if their users are not the same.
+    Raises RepriseError if their users, known by name, are not the same.
     """
     if isinstance(a.users, int) or isinstance(b.users, int):
-        a, b = a.sketched(), b.sketched()
-        alike, found = a.users == b.users, f"{a.users} and {b.users} users"
-    else:
-        alike = a.users.equals(b.users)
-        found = f"{len(a.users)} and {len(b.users)}, {len(a.users.symmetric_difference(b.users))} on one side only"
-    if not alike:
-        raise RepriseError("per-user metrics", expected="the same users on both sides", found=found)
+        return a.sketched(), b.sketched()
+    if not a.users.equals(b.users):
+        lone = len(a.users.symmetric_difference(b.users))
+        raise RepriseError("per-user metrics", expected="the same users on both sides",
+                           found=f"{len(a.users)} and {len(b.users)}, {lone} on one side only")
     return a, b
+
+
+def _strangers(a: Sample, b: Sample) -> bool:
+    """Whether a sketch sums another number of users than the other side has: the record may be of other data."""
+    counts = [one.users if isinstance(one.users, int) else len(one.users) for one in (a, b)]
+    return (isinstance(a.users, int) or isinstance(b.users, int)) and counts[0] != counts[1]
 
 
 def paired_users(a: Sequence[float], b: Sequence[float]) -> Paired:
