@@ -123,15 +123,33 @@ class Sample:
         means = table.mean(0)
         return cls(tuple(values.columns), means, (table - means) / math.sqrt(len(table)), values.index)
 
+    @classmethod
+    def without_users(cls, means: pd.Series) -> Sample:
+        """What `means`, indexed by seed, tell where nothing is known of the users."""
+        return cls(tuple(means.index), means.to_numpy(float), np.empty((0, 0)), 0)
+
+    @property
+    def by_seed(self) -> pd.Series:
+        """The means, indexed by seed."""
+        return pd.Series(self.means, self.seeds)
+
+    @property
+    def is_sketch(self) -> bool:
+        """Whether random sums stand for the users, of whom no more is known than how many they are."""
+        return isinstance(self.users, int)
+
+    @property
+    def count(self) -> int:
+        """How many users there are."""
+        return self.users if self.is_sketch else len(self.users)
+
     def times(self, factor: float) -> Sample:
         """The sample of the metric times `factor`."""
         return replace(self, means=self.means * factor, spread=self.spread * factor)
 
     def sketched(self) -> Sample:
         """The same with `SKETCH` random sums in place of its users, which is small enough to be kept for years."""
-        if isinstance(self.users, int):
-            return self
-        return replace(self, spread=sketch(self.spread), users=len(self.users))
+        return self if self.is_sketch else replace(self, spread=sketch(self.spread), users=self.count)
 
     def users_error(self) -> float:
         """Standard error over users of the mean over seeds; 0 where no user is known."""
@@ -177,9 +195,10 @@ def two_level_interval(a: Sample, b: Sample, level: float = 0.95) -> Interval:
     _at_least_two_seeds(len(a.means), len(b.means))
     (mean_a, seeds_a), (mean_b, seeds_b) = _mean_and_error(a.means), _mean_and_error(b.means)
     parts, note = [(seeds_a, len(a.means) - 1), (seeds_b, len(b.means) - 1)], SEEDS_ALONE
-    if a.spread.size and b.spread.size and _strangers(a, b):
+    known = a.spread.size and b.spread.size
+    if known and (a.is_sketch or b.is_sketch) and a.count != b.count:  # the record may be of other data
         note = OTHER_USERS
-    elif a.spread.size and b.spread.size:
+    elif known:
         a, b = same_users(a, b)
         between = ((a.spread.mean(1) - b.spread.mean(1)) ** 2).mean()
         both = sum(one.spread.var(axis=1, ddof=1).mean() / one.spread.shape[1] for one in (a, b)
@@ -195,19 +214,13 @@ def same_users(a: Sample, b: Sample) -> tuple[Sample, Sample]:
 
     Raises RepriseError if their users, known by name, are not the same.
     """
-    if isinstance(a.users, int) or isinstance(b.users, int):
+    if a.is_sketch or b.is_sketch:
         return a.sketched(), b.sketched()
     if not a.users.equals(b.users):
         lone = len(a.users.symmetric_difference(b.users))
         raise RepriseError("per-user metrics", expected="the same users on both sides",
-                           found=f"{len(a.users)} and {len(b.users)}, {lone} on one side only")
+                           found=f"{a.count} and {b.count}, {lone} on one side only")
     return a, b
-
-
-def _strangers(a: Sample, b: Sample) -> bool:
-    """Whether a sketch sums another number of users than the other side has: the record may be of other data."""
-    counts = [one.users if isinstance(one.users, int) else len(one.users) for one in (a, b)]
-    return (isinstance(a.users, int) or isinstance(b.users, int)) and counts[0] != counts[1]
 
 
 def paired_users(a: Sequence[float], b: Sequence[float]) -> Paired:

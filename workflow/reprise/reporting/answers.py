@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from reprise.evaluation.groups import group_names
@@ -46,8 +45,7 @@ class Answers:
         for table in paper.timed:
             passes = times_of(paper, config, cell.dataset, self.reading, table)
             if cell.method in passes:
-                seconds = passes[cell.method]
-                return Sample(tuple(seconds.index), seconds.to_numpy(float), np.empty((0, 0)), 0)
+                return Sample.without_users(passes[cell.method])
         raise Missing(f"no response time of {cell.method} was measured")
 
     def curve(self, cell: Cell, parameter: str) -> pd.DataFrame:
@@ -58,8 +56,7 @@ class Answers:
         self._check(cell)
         points = self._points(cell, parameter)
         if len(points) > 1:
-            found = {point: self.sample(cell._replace(method=label)) for point, label in sorted(points.items())}
-            runs = {point: pd.Series(one.means, one.seeds) for point, one in found.items()}
+            runs = {point: self.sample(cell._replace(method=label)).by_seed for point, label in sorted(points.items())}
             return pd.DataFrame(runs).T.dropna(axis=1)
         method, variant = self.results.row(cell.method, cell.dataset, self.reading)
         sweep = self._sweep

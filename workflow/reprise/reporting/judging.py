@@ -211,9 +211,9 @@ def _gain_trend(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int)
     """Judge a relative gain that rises from each group of users to the next, seed by seed."""
     curve = []
     for group in claim.groups:
-        left, right = (lookup.sample(Cell(dataset, method, metric, k, claim.backbone, group))
+        left, right = (lookup.sample(Cell(dataset, method, metric, k, claim.backbone, group)).by_seed
                        for method in (*claim.lhs, *claim.rhs))
-        curve.append(pd.Series(left.means, left.seeds) / pd.Series(right.means, right.seeds) - 1)
+        curve.append(left / right - 1)
     table = pd.DataFrame(curve).replace([math.inf, -math.inf], math.nan).dropna(axis=1)
     if table.empty:
         raise Missing(f"{claim.rhs[0]} is 0 in some group, or the methods share no seed")

@@ -81,11 +81,12 @@ def _pairs(name: str, results: Results) -> Iterator[tuple]:
     for dataset in datasets_of(results.paper, exhibit, results.config):
         for reading in results.paper.readings:
             ran = [method for method in (*exhibit.methods, *exhibit.floor) if results.ran(dataset, reading, method)]
-            metrics = [metric for metric in exhibit.metrics if metric in OF_USERS]  # not a share of all outputs, say
+            columns = [(metric, k) for metric, k in itertools.product(exhibit.metrics, exhibit.ks)
+                       if metric in OF_USERS]  # not a share of all outputs, say
+            measured = {one: [column for column in columns if results.sample(dataset, reading, one, *column)]
+                        for one in ran}
             for a, b in itertools.combinations(ran, 2):
-                for metric, k in itertools.product(metrics, exhibit.ks):
-                    if any(results.sample(dataset, reading, one, metric, k) is None for one in (a, b)):
-                        continue
+                for metric, k in (column for column in measured[a] if column in measured[b]):
                     turned = (dataset, metric, k, b, a) in named
                     if turned or not sweep or (dataset, metric, k, a, b) in named:
                         yield (name, dataset, reading, metric, k, *((b, a) if turned else (a, b)))

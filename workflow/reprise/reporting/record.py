@@ -20,6 +20,7 @@ from reprise.reporting.results import (
     MEASURED,
     OF_USERS,
     PROVENANCE,
+    ROW,
     RUN,
     TIMES,
     Results,
@@ -33,7 +34,6 @@ from reprise.reporting.results import (
 SUMMARY = [*CELL, "mean", "sd", "seeds", "atol", "device", "data"]
 ATOL = 1e-6
 BUDGET = "budget: no run of it is on record yet"
-GROUP = ["dataset", "reading", "method", "variant"]
 IDENTITY = [*RUN, "device", "threads", "fingerprint"]
 PLACE = ["seed", "device", "threads"]  # of two runs of one cell: who must agree
 TIMED = ("wall_s", "peak_bytes", *TIMES)  # what moves with the weather
@@ -54,7 +54,7 @@ def newest(runs: pd.DataFrame) -> pd.DataFrame:
     of a run made twice, the newer stands.
     """
     kept: list[int] = []
-    for _, cell in runs.sort_values("date", kind="stable").groupby(GROUP, dropna=False, sort=False):
+    for _, cell in runs.sort_values("date", kind="stable").groupby(ROW, dropna=False, sort=False):
         parts = [cell[cell["fingerprint"] == one] for one in cell["fingerprint"].drop_duplicates(keep="last")[::-1]]
         rows = pd.concat([parts[0], *(part for part in parts[1:] if _same_numbers(part, parts[0]))])
         kept += rows.index[~rows.duplicated([*PLACE, *MEASURED])].tolist()
@@ -94,7 +94,7 @@ def add_runs(paper: str, fresh: pd.DataFrame, force: bool = False) -> tuple[int,
         fresh = fresh[~rows.isin(others)]
     runs = typed(pd.concat([frame for frame in (standing, fresh) if len(frame)] or [standing], ignore_index=True))
     # Dates first: a later session's runs follow the earlier ones, and a diff of the file shows only additions.
-    runs = runs.sort_values([*GROUP, "date", "seed"], kind="stable", ignore_index=True)
+    runs = runs.sort_values([*ROW, "date", "seed"], kind="stable", ignore_index=True)
     write_csv(RECORD / f"{paper}.runs.csv", runs)
     write_csv(RECORD / f"{paper}.csv", summary(runs))
     return len(offered.unique()) - (0 if force else count), count
@@ -139,7 +139,7 @@ def add_spreads(paper: str, fresh: pd.DataFrame, force: bool = False) -> None:
     standing = read_spreads(paper)
     rows = pd.concat([part for part in (standing, fresh) if len(part)] or [standing], ignore_index=True)
     rows = typed(rows).drop_duplicates([*IDENTITY, *MEASURED], keep="last" if force else "first")
-    write_csv(RECORD / f"{paper}.spreads.csv", rows.sort_values([*GROUP, "seed", *MEASURED], kind="stable"))
+    write_csv(RECORD / f"{paper}.spreads.csv", rows.sort_values([*ROW, "seed", *MEASURED], kind="stable"))
 
 
 def read_spreads(paper: str) -> pd.DataFrame:
@@ -164,8 +164,8 @@ def with_record(results: Results) -> Results:
         and (not reading or config.keeps("readings", reading))
         for dataset, method, reading in zip(runs["dataset"], runs["method"], runs["reading"], strict=True)
     ]
-    local = pd.MultiIndex.from_frame(frame[GROUP])
-    runs = runs[pd.Series(selected, index=runs.index, dtype=bool) & ~pd.MultiIndex.from_frame(runs[GROUP]).isin(local)]
+    local = pd.MultiIndex.from_frame(frame[ROW])
+    runs = runs[pd.Series(selected, index=runs.index, dtype=bool) & ~pd.MultiIndex.from_frame(runs[ROW]).isin(local)]
     origin = [
         ", ".join(["of record", *filter(None, (device, date[:10]))])
         for device, date in zip(runs["device"], runs["date"], strict=True)

@@ -25,6 +25,7 @@ from reprise.selection import not_prepared, plan
 from reprise.tuning import row_of, shown_under
 
 RUN = ["dataset", "reading", "backbone", "method", "variant", "seed"]
+ROW = ["dataset", "reading", "method", "variant"]  # what a table's row is in the runs behind it
 MEASURED = ["metric", "k", "group"]
 COLUMNS = [*RUN, *MEASURED, "value"]
 PROVENANCE = ["device", "threads", "data", "fingerprint", "commit", "date"]
@@ -54,8 +55,6 @@ COSTS = ("wall_s", "epochs", "steps", "peak_bytes")
 OF_USERS = ("hr", "recall", "ndcg", "mrr", "precision", "ckl", "ild")  # what `evaluate` measures of every user
 WHOLE = ("seed", "k", "threads", "seeds")
 REAL = ("value", "mean", "sd", "atol", "diff", "low", "high", "p", "p_adjusted", "effect", "effect_ratio")
-
-_ROW = ["dataset", "reading", "method", "variant"]
 
 
 @dataclass(frozen=True)
@@ -163,10 +162,12 @@ class Results:
         means = self._recorded.get(place)
         if means is None:
             return None
-        known = {seed: self._spreads[*place, seed] for seed in means.index if (*place, seed) in self._spreads}
-        counts = {count for count, _ in known.values()}
-        spread = np.stack([one for _, one in known.values()], 1) if len(counts) == 1 else np.empty((0, 0))
-        return Sample(tuple(means.index), means.to_numpy(float), spread, counts.pop() if len(counts) == 1 else 0)
+        found = Sample.without_users(means)
+        known = [self._spreads[*place, seed] for seed in means.index if (*place, seed) in self._spreads]
+        counts = {count for count, _ in known}
+        if len(counts) != 1:  # none, or of several versions of the data
+            return found
+        return replace(found, spread=np.stack([one for _, one in known], 1), users=counts.pop())
 
     @functools.cached_property
     def _recorded(self) -> dict[tuple, pd.Series]:
@@ -175,7 +176,7 @@ class Results:
         if "origin" not in frame:
             return {}
         rows = frame[(frame["origin"] != "") & (frame["method"] != "") & frame["k"].notna() & ~is_swept(frame)]
-        names = [*_ROW, *MEASURED, "seed"]
+        names = [*ROW, *MEASURED, "seed"]
         rows = rows.sort_values("date", kind="stable").drop_duplicates(names, keep="last").sort_values(names)
         found: dict[tuple, dict[int, float]] = {}
         for *key, seed, value in rows[[*names, "value"]].to_numpy(object).tolist():
@@ -184,14 +185,14 @@ class Results:
 
     @functools.cached_property
     def _recorded_rows(self) -> set[tuple]:
-        return {key[: len(_ROW)] for key in self._recorded}
+        return {key[: len(ROW)] for key in self._recorded}
 
     @functools.cached_property
     def _spreads(self) -> dict[tuple, tuple[int, np.ndarray]]:
         """How many users a run of record had, and how they vary, by row, metric, cut-off, group and seed."""
         if self.spreads.empty:
             return {}
-        names = [*_ROW, *MEASURED, "seed", "users", "spread"]
+        names = [*ROW, *MEASURED, "seed", "users", "spread"]
         return {tuple(key): (users, one) for *key, users, one in self.spreads[names].to_numpy(object).tolist()}
 
     def selects_on_test(self, dataset: str, reading: str, label: str) -> bool:
