@@ -152,6 +152,24 @@ def test_one_model_weighs_accuracy_and_calibration(data, samples):
         assert method.loss(batch).item() == pytest.approx(float(sum(parts) / len(parts)), rel=1e-5)
 
 
+@pytest.mark.parametrize("history", ["window", "full"])
+@pytest.mark.parametrize(("samples", "long_history"),
+                         [("one_pass", "exact"), ("one_pass", "strided"), ("per_prefix", "exact")])
+def test_profiles_are_of_the_window_or_of_all_that_came_before(data, samples, long_history, history):
+    method = made(data, "calibrated_next_item", samples=samples, long_history=long_history, history=history)
+    longer = 0
+    for batch in batches(method, data):
+        for place, p in enumerate(method.profiles(batch)):
+            row, column = divmod(int(batch.places[place]), batch.windows.items.shape[1])
+            end, seen = int(batch.starts[row]) + column + 1, prefix_of(batch, place)
+            whole = HISTORIES[batch.windows.users[row]][:end]
+            assert whole[-len(seen):] == seen and HISTORIES[batch.windows.users[row]][end] == batch.items[place]
+            longer += len(whole) > len(seen)
+            wanted = share_of(seen if history == "window" else whole)
+            torch.testing.assert_close(p.double(), wanted, rtol=0, atol=1e-6)
+    assert longer == len(HISTORIES[5]) - 1 - WINDOW  # the one history beyond the window
+
+
 @pytest.mark.parametrize("name", ["calibrated_next_item", "decoupled_next_item"])
 def test_one_pass_and_one_window_a_prefix_have_the_same_gradients(data, name):
     # The last history is longer than window + 1, so its late targets take windows of their own in both.

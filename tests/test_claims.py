@@ -41,6 +41,37 @@ def test_every_claim_of_dacsr_but_one_can_be_computed():
         assert exhibit.family == len(claims_of(paper, exhibit))
 
 
+def test_what_dacsrs_text_says_of_figures_3_and_4_holds_in_a_world_where_it_is_so_and_not_in_the_reverse():
+    paper = load_paper("dacsr")
+    claims = [claim for claim in parse_claims(restated(paper, printed_claims(paper)))
+              if claim.id.startswith(("DA-F3", "DA-F4"))]
+    weights, taus = [w / 10 for w in range(1, 11)], [t / 4 for t in range(1, 9)]
+    # By the text: with lambda recall falls, DACSR's by more (.30 to .10 for .30 to .20), and CKL falls; DACSR's MRR is
+    # higher everywhere, its CKL lower but for lambda near 1. With tau CKL and MRR rise.
+    recall = {"DACSR": [0.32 - 0.02 * n for n in range(1, 11)], "CaliRec": [0.31 - 0.01 * n for n in range(1, 11)]}
+    ckl = {"DACSR": [0.9 - 0.04 * n for n in range(1, 11)], "CaliRec": [1.0 - 0.045 * n for n in range(1, 10)] + [0.4]}
+    mrr = {"DACSR": [0.13] * 10, "CaliRec": [0.11] * 10}
+
+    def judged(metric, of, by_tau):
+        """Verdicts on the claims over one metric, given its values by lambda and, for DACSR, by tau."""
+        truth = {(dataset, f"{method}[weight={weight}]", metric): value for dataset in ("ml-1m", "tmall")
+                 for method, values in of.items() for weight, value in zip(weights, values, strict=True)}
+        curves = {(method, "weight"): dict(zip(weights, values, strict=True)) for method, values in of.items()}
+        curves["DACSR", "temperature"] = dict(zip(taus, by_tau, strict=True))
+        some = [claim for claim in claims if claim.metrics == (metric,)]
+        found = judge_claims(some, Known(truth, curves=curves))
+        return {claim.id: one.verdict for claim, one in zip(some, found, strict=True)}
+
+    rising = [0.5 + 0.03 * n for n in range(8)]
+    true = judged("recall", recall, rising) | judged("ckl", ckl, rising) | judged("mrr", mrr, rising)
+    assert true == {claim.id: "holds" for claim in claims} and len(claims) == 10
+    false = {}
+    for metric, of in (("recall", recall), ("ckl", ckl), ("mrr", mrr)):  # the reverse: what was more is less
+        less = {name: [1 - value for value in values] for name, values in of.items()}
+        false |= judged(metric, less, [1 - value for value in rising])
+    assert false == {claim.id: "contradicted" for claim in claims}
+
+
 @pytest.mark.parametrize(
     ("row", "expected"),
     [

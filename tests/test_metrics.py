@@ -110,6 +110,8 @@ def test_what_lists_are_about_by_hand():
     for k in (1, 2, 3):
         assert values[f"ckl@{k}"].tolist() == pytest.approx(expected[k], abs=1e-7)
         assert values[f"ild@{k}"].tolist() == pytest.approx(apart[k], abs=1e-7)
+    bits = about_lists(lists, wanted, shares, [3], smoothing=0.01, base=2)["ckl@3"]
+    assert torch.allclose(bits, values["ckl@3"] / math.log(2))
     silent = about_lists(lists, torch.zeros(4, 3), shares, [3], smoothing=0.01)
     assert silent["ckl@3"].tolist() == [0, 0, 0, 0], "a history about nothing asks for nothing"
 

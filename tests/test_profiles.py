@@ -7,7 +7,7 @@ import pytest
 import torch
 from reprise.data.features import Lists
 from reprise.data.interactions import Interactions
-from reprise.data.profiles import attribute_shares, history_share, kl, mean_share
+from reprise.data.profiles import attribute_shares, history_share, kl, mean_share, share_sums
 
 GENRES = [[3, 7], [7], [], [3, 7, 9]]  # of items 0..3; 1, 2, 4, ... stand for nothing
 
@@ -52,3 +52,20 @@ def test_kl_is_zero_of_itself_and_the_logarithm_of_100_where_nothing_is_shared()
     assert kl(p, torch.tensor([0.0, 0.0, 1.0])).item() == pytest.approx(math.log(100), rel=1e-5)
     by_hand = 1 / 2 * math.log((1 / 2) / (0.99 * 1 + 0.01 / 2)) + 1 / 2 * math.log((1 / 2) / (0.01 / 2))
     assert kl(p, torch.tensor([1.0, 0.0, 0.0])).item() == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_kl_to_base_2_counts_bits():
+    p, q = torch.tensor([1.0, 0.0]), torch.tensor([0.25, 0.75])
+    # All of p where a quarter of q is: without smoothing log2(1 / (1/4)) = 2 bits.
+    assert kl(p, q, smoothing=0.0, base=2).item() == 2
+
+
+def test_sums_over_counts_are_the_shares_of_what_came_first():
+    lists = [[], [3, 2, 1], [0, 1, 1, 2, 3]]
+    pairs = np.array([(user, item) for user, some in enumerate(lists) for item in some])
+    history = Interactions.of(pairs, 3, 4, ordered=True)
+    users, ends = torch.tensor([2, 1, 0, 2]), torch.tensor([4, 2, 0, 0])
+    found = share_sums(history, users, ends, shares())
+    assert found[:, -1].tolist() == [3, 1, 0, 0]  # items 2 and beyond what was asked for do not count
+    expected = torch.tensor([plain(lists[user][:end]) for user, end in zip(users.tolist(), ends.tolist(), strict=True)])
+    assert torch.allclose(found[:, :-1] / found[:, -1:].clamp(min=1), expected, atol=1e-6)

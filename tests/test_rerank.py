@@ -117,6 +117,17 @@ def test_calibration_agrees_with_a_loop_over_users(score, weight):
         assert found[user] == calibrated_by_loop(scores[user], lists[user][:-1], genres, 20, 10, weight, score), user
 
 
+def test_logarithms_to_base_2_weigh_calibration_more():
+    # KL in bits is KL in nats / ln 2, so that (1 - w) s - w KL with w = 1/2 is that in nats with w / ln 2 for w.
+    data, scores, lists, genres = world()
+    bits = Profiles(data, PROFILE.model_copy(update={"log_base": 2}), "cpu")
+    options = calibrated.Options(candidates=20, weight=0.5, score="logit")
+    found = lists_of(task(data), calibrated.Reranker(options, [Table(scores)], bits), 10)[0]
+    weight = 1 / (1 + math.log(2))  # (1 - w) : w = 1 : 1 / ln 2
+    assert found == [calibrated_by_loop(scores[user], lists[user][:-1], genres, 20, 10, weight, "logit")
+                     for user in range(USERS)]
+
+
 def test_only_the_setting_changes_in_a_sweep_and_the_weight_0_keeps_the_order():
     data, scores, _, _ = world()
     swept = made(calibrated, data, [scores], candidates=20, weight=(0.0, 0.4, 1.0), score="logit")

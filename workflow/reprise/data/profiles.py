@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -34,14 +36,17 @@ def mean_share(items: Tensor, real: Tensor, shares: Tensor) -> Tensor:
     return rows.sum(1) / about.clamp(min=1)
 
 
-def running_shares(items: Tensor, real: Tensor, shares: Tensor) -> Tensor:
+def running_shares(items: Tensor, real: Tensor, shares: Tensor, earlier: Tensor | None = None) -> Tensor:
     """p(g | s) after every place of each row, of the items up to and with that place; [B, L, G].
 
-    As `mean_share` of every prefix, by running sums.
+    As `mean_share` of every prefix, by running sums. `earlier` [B, G + 1] holds sums and counts, as `share_sums` gives
+    them, of what comes before each row and counts too.
     """
     rows = shares[torch.where(real, items, 0)] * real[:, :, None]  # [B, L, G]
-    about = (rows.sum(2, keepdim=True) > 0).cumsum(1)
-    return rows.cumsum(1) / about.clamp(min=1)
+    total, about = rows.cumsum(1), (rows.sum(2, keepdim=True) > 0).cumsum(1)
+    if earlier is not None:
+        total, about = total + earlier[:, None, :-1], about + earlier[:, None, -1:]
+    return total / about.clamp(min=1)
 
 
 def history_share(history: Interactions, users: Tensor, shares: Tensor, window: int | None = None) -> Tensor:
@@ -56,7 +61,19 @@ def history_share(history: Interactions, users: Tensor, shares: Tensor, window: 
     return _means(shares[history.items[position]], owner, len(users))
 
 
-def change(history: Interactions, users: Tensor, shares: Tensor, smoothing: float = 0.01) -> Tensor:
+def share_sums(history: Interactions, users: Tensor, ends: Tensor, shares: Tensor) -> Tensor:
+    """Of the first `ends` [B] items of `users` [B]: the sum of their shares, and how many are about something.
+
+    [B, G + 1]; the sum over the number is p(g | s) of those items.
+    """
+    owner, position = history.of_users(users)
+    early = position - history.offsets[users][owner] < ends[owner]
+    return _sums(shares[history.items[position[early]]], owner[early], len(users))
+
+
+def change(
+    history: Interactions, users: Tensor, shares: Tensor, smoothing: float = 0.01, base: float = math.e
+) -> Tensor:
     """How far the two halves of each of `users`' [B] histories are apart: KL(d1 || d2) + KL(d2 || d1), [B].
 
     d1 is the mean of the `shares` [n_items, G] of the first floor(n / 2) items, d2 that of the rest (DecRS, KDD 2021,
@@ -66,21 +83,27 @@ def change(history: Interactions, users: Tensor, shares: Tensor, smoothing: floa
     later = position - history.offsets[users][owner] >= (history.degrees[users] // 2)[owner]
     halves = _means(shares[history.items[position]], owner + later * len(users), 2 * len(users))
     first, second = halves.chunk(2)
-    apart = kl(first, second, smoothing) + kl(second, first, smoothing)
+    apart = kl(first, second, smoothing, base) + kl(second, first, smoothing, base)
     return torch.where((first.sum(1) > 0) & (second.sum(1) > 0), apart, 0)
 
 
 def _means(rows: Tensor, owner: Tensor, size: int) -> Tensor:
     """The mean of those of each owner's `rows` [M, G] that are about something, zeros where none is; [size, G]."""
-    about = (rows.sum(1, keepdim=True) > 0).to(rows.dtype)
-    total = rows.new_zeros((size, rows.shape[1] + 1)).index_add_(0, owner, torch.cat([rows, about], 1))
+    total = _sums(rows, owner, size)
     return total[:, :-1] / total[:, -1:].clamp(min=1)
 
 
-def kl(p: Tensor, q: Tensor, smoothing: float = 0.01) -> Tensor:
-    """KL(p || (1 - a) q + a p) = sum_g p_g ln(p_g / ((1 - a) q_g + a p_g)) over the last dimension, a = `smoothing`.
+def _sums(rows: Tensor, owner: Tensor, size: int) -> Tensor:
+    """The sum of each owner's `rows` [M, G], and behind it how many of them are about something; [size, G + 1]."""
+    about = (rows.sum(1, keepdim=True) > 0).to(rows.dtype)
+    return rows.new_zeros((size, rows.shape[1] + 1)).index_add_(0, owner, torch.cat([rows, about], 1))
 
-    In nats; between 0 and ln(1/a). Attributes that p lacks add nothing (Steck, RecSys 2018, Eq. 3-4).
+
+def kl(p: Tensor, q: Tensor, smoothing: float = 0.01, base: float = math.e) -> Tensor:
+    """KL(p || (1 - a) q + a p) = sum_g p_g log(p_g / ((1 - a) q_g + a p_g)) over the last dimension, a = `smoothing`.
+
+    In nats, or with logarithms to another `base`; between 0 and log(1/a). Attributes that p lacks add nothing (Steck,
+    RecSys 2018, Eq. 3-4).
     """
     mixed = (1 - smoothing) * q + smoothing * p
-    return torch.where(p > 0, p * (p / mixed).log(), 0).sum(-1)
+    return torch.where(p > 0, p * (p / mixed).log(), 0).sum(-1) / math.log(base)

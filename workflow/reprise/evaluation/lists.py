@@ -98,7 +98,7 @@ def evaluate(
         profiles = Profiles(data, profile, lists.device)
         parts = [
             about_lists(lists[rows], profiles.of(ranking.users[rows], ranking.history), profiles.shares, ks,
-                        profiles.smoothing)
+                        profiles.smoothing, profiles.base)
             for rows in chunks
         ]
         columns |= {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -57,7 +58,7 @@ def per_user(hits: Tensor, relevant: Tensor, ks: Iterable[int], names: Iterable[
 
 
 def about_lists(
-    lists: Tensor, wanted: Tensor, shares: Tensor, ks: Iterable[int], smoothing: float
+    lists: Tensor, wanted: Tensor, shares: Tensor, ks: Iterable[int], smoothing: float, base: float = math.e
 ) -> dict[str, Tensor]:
     """Compute what each user's list is about, beside what it should be about, and how much it varies.
 
@@ -71,17 +72,19 @@ def about_lists(
         p(g | x) of every item.
     smoothing : float
         Share of p mixed into q.
+    base : float
+        Of the logarithm in ckl; e gives nats.
 
     Returns
     -------
     dict of str to Tensor [U] float64, keyed `ckl@20`
-        ckl: KL(p || (1 - a) q + a p) in nats, q the mean of the list's items (Steck, RecSys 2018, Eq. 2-4), a the
-        smoothing; ln(1/a) of an empty list, and 0 of a history that is about nothing, which asks for nothing. ild: mean
-        over pairs of the list's items of 1 - |A and B| / |A or B|, A and B their attributes (DACSR, Eq. 26); two items
+        ckl: KL(p || (1 - a) q + a p), q the mean of the list's items (Steck, RecSys 2018, Eq. 2-4), a the smoothing;
+        log(1/a) of an empty list, and 0 of a history that is about nothing, which asks for nothing. ild: mean over
+        pairs of the list's items of 1 - |A and B| / |A or B|, A and B their attributes (DACSR, Eq. 26); two items
         without any are alike; 0 of a list with fewer than two items.
     """
     shares, wanted, real = shares.double(), wanted.double(), lists >= 0
-    values = {f"ckl@{k}": kl(wanted, mean_share(lists[:, :k], real[:, :k], shares), smoothing) for k in ks}
+    values = {f"ckl@{k}": kl(wanted, mean_share(lists[:, :k], real[:, :k], shares), smoothing, base) for k in ks}
     has = (shares[torch.where(real, lists, 0)] > 0).float()  # [U, K, G]
     both = has @ has.mT
     sizes = has.sum(2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -23,6 +25,8 @@ class Profiles:
         p(g | x) of every item.
     smoothing : float
         Share of p that is mixed into q before the two are compared.
+    base : float
+        Of the logarithm in a divergence.
     ordered : bool
         Whether histories stand in order of time.
 
@@ -41,7 +45,8 @@ class Profiles:
                                found=str(profile.window))
         self.train = data.interactions("train", device)
         self.shares = attribute_shares(self.train.features[profile.feature], torch.float64)
-        self.smoothing, self.ordered, self._profile = profile.smoothing, data.ordered, profile
+        self.smoothing, self.base = profile.smoothing, math.e if profile.log_base == "e" else profile.log_base
+        self.ordered, self._profile = data.ordered, profile
 
     def of(self, users: Tensor, history: Interactions) -> Tensor:
         """p(g | s) of `users` [B] by their `history`, what each did before the moment of ranking; [B, G] float64."""
@@ -51,4 +56,5 @@ class Profiles:
     def changes(self, history: Interactions) -> Tensor:
         """How far the two halves of every user's `history` are apart, [n_users]; see `data.profiles.change`."""
         users = torch.arange(history.n_users, device=history.items.device)
-        return torch.cat([change(history, some, self.shares, self.smoothing) for some in users.split(USERS)])
+        parts = [change(history, some, self.shares, self.smoothing, self.base) for some in users.split(USERS)]
+        return torch.cat(parts)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from reprise.data.interactions import Interactions
-from reprise.data.profiles import attribute_shares, running_shares
+from reprise.data.profiles import attribute_shares, running_shares, share_sums
 from reprise.losses import Attributes, calibrated_over_items
 from reprise.methods.next_item import NextItem, Targets
 from reprise.models.sequential import SequenceModel, feature, real
@@ -20,12 +20,15 @@ class Options(Settings):
 
     weight: float = Field(ge=0, le=1, description="lambda: share of the calibration loss; the rest is cross-entropy")
     temperature: float = Field(gt=0, description="tau, by which scores are divided before the softmax of calibration")
+    history: Literal["window", "full"] = Field(
+        "window", description="what the profile p is of: the items that the model sees, or all that came before"
+    )
     samples: Literal["one_pass", "per_prefix"] = Field(description="as of next_item")
     long_history: Literal["exact", "strided"] = Field("exact", description="as of next_item")
 
 
 class CalibratedNextItem(NextItem):
-    """What calibrated objectives share: the profile of each target's prefix, within the window that the model sees.
+    """What calibrated objectives share: the profile of each target's prefix, in the window or whole.
 
     An item without attributes adds nothing to a profile. A prefix of such items alone has none, and its target adds 0
     to the calibration loss.
@@ -38,8 +41,10 @@ class CalibratedNextItem(NextItem):
 
     def profiles(self, batch: Targets) -> Tensor:
         """p(g | s) of each target's prefix, [T, G]."""
-        windows = batch.windows
-        return running_shares(windows.items, real(windows), self.shares).flatten(0, 1)[batch.places]
+        windows, earlier = batch.windows, None
+        if self.options.history == "full":
+            earlier = share_sums(self.parts[0], windows.users, batch.starts, self.shares)
+        return running_shares(windows.items, real(windows), self.shares, earlier).flatten(0, 1)[batch.places]
 
 
 class Method(CalibratedNextItem):

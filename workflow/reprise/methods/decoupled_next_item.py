@@ -25,6 +25,7 @@ class Options(Settings):
     )
     pd_in: Literal["lw", "both"] = Field("lw", description="where it does: in L_w alone, or in both calibration losses")
     detach_encoders: bool = Field(False, description="whether L_w trains the extractors alone")
+    history: Literal["window", "full"] = Field("window", description="as of calibrated_next_item")
     samples: Literal["one_pass", "per_prefix"] = Field(description="as of next_item")
     long_history: Literal["exact", "strided"] = Field("exact", description="as of next_item")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Annotated, Literal
 
@@ -69,7 +70,8 @@ class Reranker(GreedyRanker):
             scores = torch.where(offered, (scores - low) / (high - low).clamp(min=1e-12), 0)
 
         def objective(setting: Setting) -> Calibration:
-            return Calibration(scores, shares, has, p, self.weights(setting, wanted), self.profiles.smoothing)
+            weights = self.weights(setting, wanted)
+            return Calibration(scores, shares, has, p, weights, self.profiles.smoothing, self.profiles.base)
 
         return objective
 
@@ -98,18 +100,21 @@ class Calibration:
         w.
     smoothing : float
         a.
+    base : float
+        Of the logarithm in KL.
     """
 
     def __init__(
-        self, scores: Tensor, shares: Tensor, has: Tensor, wanted: Tensor, weights: Tensor, smoothing: float
+        self, scores: Tensor, shares: Tensor, has: Tensor, wanted: Tensor, weights: Tensor, smoothing: float,
+        base: float = math.e,
     ):
-        self.accuracy, self.weights = (1 - weights) * scores, weights
+        self.accuracy, self.weights = (1 - weights) * scores, weights / math.log(base)
         self.shares, self.has, self.wanted, self.smoothing = shares, has, wanted, smoothing
         self.total, self.count = torch.zeros_like(wanted), torch.zeros_like(weights)
         self.floor = torch.where(wanted > 0, smoothing * wanted, 1)  # where p is 0 any finite logarithm will do
 
     def gains(self) -> Tensor:
-        """(1 - w) s + w sum_g p ln q~, [B, N]."""
+        """(1 - w) s + w sum_g p log q~, [B, N]."""
         scale = (1 - self.smoothing) / (self.count + self.has).clamp(min=1)
         mixed = (self.total[:, None] + self.shares).mul_(scale[:, :, None]).add_(self.floor[:, None])
         return self.accuracy + self.weights * (mixed.log_() @ self.wanted[:, :, None]).squeeze(2)

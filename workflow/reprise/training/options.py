@@ -18,6 +18,7 @@ class Profile(Settings):
     )
     window: int | None = Field(None, ge=1, description="how many items of a history count, the last; null: all")
     smoothing: float = Field(0.01, gt=0, lt=1, description="share of p mixed into q, so that q(g) > 0 where p(g) > 0")
+    log_base: Literal["e", 2] = Field("e", description="of the logarithm in a divergence")
 
 
 class Schedule(Settings):
