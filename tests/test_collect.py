@@ -15,9 +15,10 @@ from reprise.errors import RepriseError
 from reprise.papers import load_paper
 from reprise.reporting.answers import Answers
 from reprise.reporting.claim_rows import judged_claims
+from reprise.reporting.finished import load_results
 from reprise.reporting.lookup import Cell, Missing
 from reprise.reporting.pairs import compare_pairs
-from reprise.reporting.results import COLUMNS, cells, load_results, read_tidy
+from reprise.reporting.tidy import COLUMNS, cells, read_tidy
 from reprise.reporting.verdict_rows import departure, judged, orders, remake
 from reprise.stages import collect
 

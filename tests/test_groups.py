@@ -15,12 +15,12 @@ from reprise.evaluation.measuring import write_groups
 from reprise.papers import Run, load_paper
 from reprise.reporting.answers import Answers
 from reprise.reporting.claim_rows import judged_claims
+from reprise.reporting.finished import load_results
 from reprise.reporting.judging import judge_claim
 from reprise.reporting.lookup import Cell, Missing
 from reprise.reporting.plots import _condensed, caption, draw
 from reprise.reporting.printed import printed_claims, restated
 from reprise.reporting.record import recordable
-from reprise.reporting.results import load_results
 from reprise.training.execution import Execution
 from safetensors.numpy import load_file
 

@@ -15,8 +15,9 @@ from reprise.evaluation.significance import SEEDS_ALONE, SKETCH
 from reprise.papers import load_paper
 from reprise.reporting import record, record_pages
 from reprise.reporting.claim_rows import judged_claims
+from reprise.reporting.finished import load_results
 from reprise.reporting.pairs import compare_pairs
-from reprise.reporting.results import PROVENANCE, load_results, read_tidy
+from reprise.reporting.tidy import PROVENANCE, read_tidy
 from scipy import stats
 
 PAPER = load_paper(fake_runs.PAPER)

@@ -10,8 +10,8 @@ import pytest
 from reprise.__main__ import main
 from reprise.papers import load_paper
 from reprise.reporting import record
+from reprise.reporting.finished import load_results
 from reprise.reporting.regression import check, recorded_runs
-from reprise.reporting.results import load_results
 
 PAPER = load_paper(fake_runs.PAPER)
 RUN = fake_runs.Run("macr", "small-world", "sound", "MF", "MACR_MF", "main", 1)

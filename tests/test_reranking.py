@@ -20,7 +20,7 @@ from reprise.errors import RepriseError
 from reprise.files import read_json, read_yaml, write_json
 from reprise.papers import MAIN, TUNED, Run, load_paper, loading, schema
 from reprise.reporting import record
-from reprise.reporting.results import load_results
+from reprise.reporting.finished import load_results
 from reprise.tuning import is_tuned, row_of
 from workflow_copy import Copy, copy_workflow
 

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from reprise.papers import load_paper
 from reprise.reporting import rendering, tables, wording
+from reprise.reporting.finished import load_results
 from reprise.reporting.pairs import COLUMNS as PAIR_COLUMNS
 from reprise.reporting.pairs import compare_pairs
-from reprise.reporting.results import empty, load_results
 from reprise.reporting.tables import Block, Entry, Sheet, lay_out, table_frame
+from reprise.reporting.tidy import empty
 from reprise.reporting.verdict_rows import judged
 
 PAPER = load_paper(fake_runs.PAPER)

@@ -15,8 +15,9 @@ from reprise.evaluation import timing
 from reprise.evaluation.ranking import Ranking
 from reprise.papers import Run, load_paper
 from reprise.reporting.answers import Answers
+from reprise.reporting.finished import _timed, times_of
 from reprise.reporting.lookup import Cell, Missing
-from reprise.reporting.results import Results, _timed, times_of
+from reprise.reporting.results import Results
 
 PAPER = load_paper("dacsr")
 

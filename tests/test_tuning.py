@@ -21,9 +21,9 @@ from reprise.files import read_json, write_json
 from reprise.papers import MAIN, TUNED, Run, grid_of, load_paper, resolve
 from reprise.reporting import record
 from reprise.reporting.claim_rows import judged_claims
+from reprise.reporting.finished import load_results
 from reprise.reporting.pairs import compare_pairs
 from reprise.reporting.regression import recorded_runs
-from reprise.reporting.results import load_results
 from reprise.reporting.tables import lay_out, table_frame
 from reprise.reporting.verdict_rows import judged
 from reprise.stages.tune import choose

@@ -14,8 +14,8 @@ from reprise.methods import pairs
 from reprise.papers import Run, load_paper, loading, resolve, variant_of
 from reprise.papers.specs import starts_of
 from reprise.reporting.claim_rows import judged_claims
+from reprise.reporting.finished import load_results
 from reprise.reporting.pairs import compare_pairs
-from reprise.reporting.results import load_results
 from reprise.reporting.tables import table_frame
 from reprise.reporting.verdict_rows import judged, orders
 from reprise.reporting.wording import shortcuts_of

@@ -7,10 +7,12 @@ import pandas as pd
 from reprise.evaluation.groups import group_names
 from reprise.evaluation.significance import Sample
 from reprise.papers import Exhibit, resolve
+from reprise.reporting.finished import times_of
 from reprise.reporting.lookup import TEST_SET, Cell, Missing
 from reprise.reporting.printed import printed_numbers
-from reprise.reporting.results import TIMES, Results, times_of
+from reprise.reporting.results import Results
 from reprise.reporting.sweeps import points
+from reprise.reporting.tidy import TIMES
 
 # The paper's curves let every setting keep its own best epoch; a search on validation has no such curve on test.
 CURVES = ("own_epoch", "fixed_epoch")

@@ -9,8 +9,9 @@ import pandas as pd
 from reprise.files import write_text
 from reprise.reporting import rendering
 from reprise.reporting.plots import draw, save
-from reprise.reporting.results import Results, write_csv
+from reprise.reporting.results import Results
 from reprise.reporting.tables import lay_out, table_frame
+from reprise.reporting.tidy import write_csv
 
 
 def write_table(name: str, results: Results, frame: pd.DataFrame, pairs: pd.DataFrame, place: Path) -> pd.DataFrame:

@@ -12,7 +12,8 @@ from tqdm import tqdm
 from reprise.evaluation.significance import holm, paired_users, two_level_interval, welch
 from reprise.papers import Exhibit, variant_of
 from reprise.reporting.printed import claims_of
-from reprise.reporting.results import OF_USERS, PAIR, Results, read_tidy
+from reprise.reporting.results import Results
+from reprise.reporting.tidy import OF_USERS, PAIR, read_tidy
 from reprise.selection import datasets_of
 
 COLUMNS = [

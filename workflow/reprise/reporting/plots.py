@@ -21,9 +21,10 @@ from reprise.evaluation.groups import group_names
 from reprise.files import replacing
 from reprise.papers import TUNED, Exhibit, Paper
 from reprise.reporting.printed import claims_of, printed_numbers
-from reprise.reporting.results import LEFT_OUT, Results, cells, under_labels
+from reprise.reporting.results import LEFT_OUT, Results, under_labels
 from reprise.reporting.shortcuts import Taken
 from reprise.reporting.sweeps import is_swept, points
+from reprise.reporting.tidy import cells
 from reprise.reporting.wording import searched_text, seeds_text
 from reprise.selection import datasets_of
 

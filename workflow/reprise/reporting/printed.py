@@ -7,7 +7,7 @@ import pandas as pd
 
 from reprise.errors import RepriseError
 from reprise.papers import Exhibit, Paper, claim_ids
-from reprise.reporting.results import read_tidy
+from reprise.reporting.tidy import read_tidy
 
 PRINTED = ["table", "dataset", "backbone", "method", "metric", "k", "group", "printed", "decimals", "source"]
 CLAIMED = [

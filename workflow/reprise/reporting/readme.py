@@ -10,8 +10,8 @@ from reprise.config import make_config
 from reprise.errors import RepriseError
 from reprise.papers import load_paper
 from reprise.reporting import record, rendering
+from reprise.reporting.finished import load_results
 from reprise.reporting.pairs import compare_pairs
-from reprise.reporting.results import load_results
 from reprise.reporting.tables import lay_out, table_frame
 
 # The opening mark names what is shown: <!-- results:start PAPER TABLE DATASET FIGURE -->

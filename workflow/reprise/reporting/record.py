@@ -14,7 +14,8 @@ from reprise.config import RECORD, STUDY
 from reprise.evaluation.groups import group_names
 from reprise.evaluation.significance import Sample, prediction_interval
 from reprise.papers import Paper, Run
-from reprise.reporting.results import (
+from reprise.reporting.results import Results, of_users
+from reprise.reporting.tidy import (
     CELL,
     COLUMNS,
     MEASURED,
@@ -23,9 +24,7 @@ from reprise.reporting.results import (
     ROW,
     RUN,
     TIMES,
-    Results,
     cells,
-    of_users,
     read_tidy,
     typed,
     write_csv,

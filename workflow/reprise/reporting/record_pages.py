@@ -10,9 +10,10 @@ from reprise.papers import Paper, load_paper, paper_names
 from reprise.reporting import pages, record
 from reprise.reporting.claim_rows import judged_claims
 from reprise.reporting.exhibits import write_figure, write_table
+from reprise.reporting.finished import load_results
 from reprise.reporting.pairs import compare_pairs
-from reprise.reporting.results import load_results, write_csv
 from reprise.reporting.scorecard import section, study
+from reprise.reporting.tidy import write_csv
 from reprise.selection import licences_of
 
 

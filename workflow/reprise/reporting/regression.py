@@ -9,8 +9,10 @@ import pandas as pd
 
 from reprise.config import Config
 from reprise.papers import TUNED, Paper, Run
+from reprise.reporting.finished import load_results
 from reprise.reporting.record import ATOL, TIMED, newest, read_runs, summary
-from reprise.reporting.results import CELL, MEASURED, RUN, Results, left_out, load_results
+from reprise.reporting.results import Results, left_out
+from reprise.reporting.tidy import CELL, MEASURED, RUN
 from reprise.reporting.wording import metric_label, missing
 from reprise.selection import not_prepared
 

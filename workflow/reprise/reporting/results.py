@@ -13,48 +13,16 @@ import pandas as pd
 
 from reprise.config import Config
 from reprise.data.prepared import Prepared
-from reprise.errors import RepriseError
 from reprise.evaluation.drift import drift
-from reprise.evaluation.groups import group_names, groups_of, shares_of
 from reprise.evaluation.significance import Sample
-from reprise.files import read_json, replacing
-from reprise.papers import MAIN, Paper, Run, resolve
+from reprise.papers import Paper, Run, resolve
 from reprise.reporting.sweeps import is_swept
-from reprise.reporting.wording import shortcuts_of
-from reprise.selection import not_prepared, plan
+from reprise.reporting.tidy import COLUMNS, MEASURED, ROW
+from reprise.selection import not_prepared
 from reprise.tuning import row_of, shown_under
 
-RUN = ["dataset", "reading", "backbone", "method", "variant", "seed"]
-ROW = ["dataset", "reading", "method", "variant"]  # what a table's row is in the runs behind it
-MEASURED = ["metric", "k", "group"]
-COLUMNS = [*RUN, *MEASURED, "value"]
-PROVENANCE = ["device", "threads", "data", "fingerprint", "commit", "date"]
-CELL = [*(name for name in RUN if name != "seed"), *MEASURED]
-PAIR = ["exhibit", "dataset", "reading", "metric", "k", "lhs", "rhs"]  # two methods, compared for an exhibit
-STATISTICS = (
-    "users",
-    "items",
-    "interactions",
-    "providers",
-    "provider_interactions",
-    "sparsity",
-    "avg_items_per_user",
-    "avg_users_per_item",
-    "train_sequences",
-    "test_sequences",
-    "attributes",
-    "avg_sequence_length",
-    "features",
-    "features_unprefixed",
-)
-TIMES = ("response_time", "response_ratio")  # in 1e-4 s a list; over that of the table's first row
 # Why a session has no number where nothing but itself stands in the way.
 LEFT_OUT, UNFINISHED, STALE = "left out by", "no finished run", "stale: its code or settings have changed since"
-SHORTCUTS, SHORTCUT = "shortcuts", "shortcut: "  # metrics of a run: how many it took, and which
-COSTS = ("wall_s", "epochs", "steps", "peak_bytes")
-OF_USERS = ("hr", "recall", "ndcg", "mrr", "precision", "ckl", "ild")  # what `evaluate` measures of every user
-WHOLE = ("seed", "k", "threads", "seeds")
-REAL = ("value", "mean", "sd", "atol", "diff", "low", "high", "p", "p_adjusted", "effect", "effect_ratio")
 
 
 @dataclass(frozen=True)
@@ -212,45 +180,9 @@ def of_users(results: Path, runs: dict[Run, dict[str, Any]], column: str, group:
     table = pd.DataFrame({seed: users[column] for seed, users in lists.items()})
     if group:
         one = next(iter(runs))
-        eta = _drift(Path(results, one.paper, one.dataset, "data"))
+        eta = eta_of(Path(results, one.paper, one.dataset, "data"))
         table = table[eta[table.index] > float(group.removeprefix("eta>"))]
     return table
-
-
-def _by_row(runs: Iterable[Run]) -> dict[tuple, list[Run]]:
-    """Runs by data set, reading, method and variant."""
-    rows: dict[tuple, list[Run]] = {}
-    for run in runs:
-        rows.setdefault((run.dataset, run.reading, run.method, run.variant), []).append(run)
-    return rows
-
-
-def left_out(config: Config, key: str) -> str:
-    """Say which selection of the configuration leaves something out."""
-    return f"{LEFT_OUT} {key}={','.join(getattr(config, key))}"
-
-
-def load_results(paper: Paper, config: Config, unrun: str = UNFINISHED) -> Results:
-    """Read the finished runs of `paper` that `config` selects; one of other code or settings is stale and not used."""
-    runs, absent, parts = {}, {}, [_statistics(paper, config)]
-    for planned in plan(paper, paper.exhibits, config):
-        if planned.run.seed not in config.seeds:  # made for others to be ranked anew, and shown nowhere
-            continue
-        folder = Path(config.results, planned.run.folder)
-        if planned.reason:
-            absent[planned.run] = planned.reason
-        elif not (folder / "run.json").exists():
-            absent[planned.run] = unrun
-        elif (record := read_json(folder / "run.json"))["code"] != planned.code:
-            absent[planned.run] = STALE
-        else:
-            runs[planned.run] = record
-            parts.append(_measured(planned.run, record, folder))
-            parts.append(_shortcuts(paper, config, planned.run, record))
-    parts += [_timed(paper, config, run, record) for run, record in runs.items() if paper.timed]
-    parts = [part for part in parts if len(part)]
-    frame = typed(pd.concat(parts, ignore_index=True)) if parts else empty()
-    return Results(paper, config, frame, runs, absent, unrun)
 
 
 def under_labels(results: Results, frame: pd.DataFrame, labels: Iterable[str]) -> pd.DataFrame:
@@ -273,155 +205,21 @@ def under_labels(results: Results, frame: pd.DataFrame, labels: Iterable[str]) -
     return pd.concat([frame[frame["method"] == ""], runs], ignore_index=True)
 
 
-def cells(frame: pd.DataFrame) -> pd.DataFrame:
-    """Summarise over seeds: per cell `mean`, `sd` (ddof 1), `seeds`, `values` (in order of seed) and provenance."""
-    named = {name: (name, "last") for name in (*PROVENANCE, "origin") if name in frame}
-    grouped = frame.sort_values(["seed", "date"], kind="stable").groupby(CELL, dropna=False, sort=False)
-    return grouped.agg(
-        mean=("value", "mean"), sd=("value", "std"), seeds=("value", "size"), values=("value", tuple), **named
-    ).reset_index()
+def left_out(config: Config, key: str) -> str:
+    """Say which selection of the configuration leaves something out."""
+    return f"{LEFT_OUT} {key}={','.join(getattr(config, key))}"
 
 
-def typed(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give the columns of a tidy frame their types: whole numbers nullable, text never NaN."""
-    frame = frame.copy()
-    for name in frame.columns:
-        if name in WHOLE:
-            frame[name] = pd.to_numeric(frame[name]).astype("Int64")
-        elif name in REAL:
-            frame[name] = frame[name].astype(float)  # Python's float: pandas' own parser may be off by one bit
-        else:
-            frame[name] = frame[name].astype(object).where(frame[name].notna(), "").astype(str)
-    return frame
-
-
-def empty(columns: list[str] = COLUMNS + PROVENANCE) -> pd.DataFrame:
-    """A tidy frame without rows."""
-    return typed(pd.DataFrame(columns=columns))
-
-
-def read_tidy(path: Path, columns: list[str]) -> pd.DataFrame:
-    """Read a CSV written by `write_csv` that must have exactly `columns`; no file is no rows."""
-    if not path.exists():
-        return empty(columns)
-    frame = _read_text(path)
-    if list(frame.columns) != columns:
-        raise RepriseError(str(path), expected=",".join(columns), found=",".join(frame.columns))
-    return typed(frame)
-
-
-def _read_text(path: Path) -> pd.DataFrame:
-    """Read a CSV with every cell as text, empty ones as NaN; `typed` makes numbers of them, to the last bit."""
-    try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
-    except FileNotFoundError:
-        raise RepriseError(
-            str(path), expected="a CSV file", found="no such file", fix="delete the run's folder and run it again"
-        ) from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise RepriseError(str(path), expected="a CSV file", found=str(error)) from None
-
-
-def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Write a frame atomically; numbers so that reading them gives the same bits."""
-    with replacing(path) as beside:
-        frame.to_csv(beside, index=False, lineterminator="\n")
-
-
-def _statistics(paper: Paper, config: Config) -> pd.DataFrame:
-    """Rows for what `stats.json` says of every prepared data set, as far as a table shows it."""
-    shown = {name for table in paper.tables.values() if table.kind == "statistics" for name in table.metrics}
-    rows = []
-    for key in paper.datasets:
-        path = Path(config.results, paper.name, key, "data", "stats.json")
-        if config.keeps("datasets", key) and path.exists():
-            stats = read_json(path)
-            shared = {"dataset": key, "data": stats["status"], "fingerprint": stats["content"]}
-            rows += [{**shared, "metric": name, "value": stats[name]} for name in STATISTICS if name in shown]
-            if "drift" in paper.groups:
-                eta, edges = _drift(path.parent), paper.groups["drift"]
-                rows += [{**shared, "metric": "users", "group": name, "value": int((eta > edge).sum())}
-                         for name, edge in zip(group_names("drift", edges), edges, strict=True)]
-            if "items" in paper.groups and path.with_name("train.parquet").exists():
-                names = (*MEASURED, "value")
-                rows += [{**shared, **dict(zip(names, row, strict=True))} for row in _groups(paper, path)]
-    return pd.DataFrame(rows, columns=COLUMNS + PROVENANCE)
-
-
-def _groups(paper: Paper, stats: Path) -> list[tuple]:
-    """The share of items and users in each group, and `test_frequency`, an item's mean share of the test set."""
-    data = Prepared.load(stats.parent)
-    items, users = groups_of(data, paper.groups)
-    tested = shares_of(np.bincount(data.parts("test")[:, 1], minlength=data.n_items))
-    return [*items.shares(), *users.shares(), *items.means("test_frequency", None, tested)]
-
-
-def _measured(run: Run, record: dict[str, Any], folder: Path) -> pd.DataFrame:
-    """Rows of one run: the selected list's metrics, the sweep, the costs."""
-    parts = [_read_text(folder / record["selected"]["list"] / "metrics.csv")]
-    if (folder / "sweep.csv").exists():
-        parts.append(_sweep(folder / "sweep.csv"))
-    if (folder / "groups.csv").exists():
-        parts.append(_read_text(folder / "groups.csv"))
-    cost = read_json(folder / "cost.json")
-    parts.append(pd.DataFrame({"metric": COSTS, "value": [cost[name] for name in COSTS]}))
-    frame = pd.concat(parts, ignore_index=True).reindex(columns=[*MEASURED, "value"])
-    return frame.assign(**_known(run, record))[COLUMNS + PROVENANCE]
-
-
-def _shortcuts(paper: Paper, config: Config, run: Run, record: dict[str, Any]) -> pd.DataFrame:
-    """What made a run cheaper than the paper's: as many rows, and their number, as nobody else may know it later."""
-    taken = shortcuts_of(paper, run.dataset, run.reading, run.label, config.max_epochs)
-    named = [(SHORTCUTS, len(taken)), *((f"{SHORTCUT}{text}", 1) for text in taken)]
-    frame = pd.DataFrame(named, columns=["metric", "value"]).reindex(columns=[*MEASURED, "value"])
-    return frame.assign(**_known(run, record))[COLUMNS + PROVENANCE]
-
-
-def _known(run: Run, record: dict[str, Any]) -> dict[str, Any]:
-    """What stands beside every number of a run."""
-    return {name: getattr(run, name) for name in RUN} | {
-        "device": record["device"],
-        "threads": record["threads"],
-        "data": record["data"]["status"],
-        "fingerprint": record["cell"],
-        "commit": record["commit"],
-        "date": record["date"],
-    }
-
-
-def _timed(paper: Paper, config: Config, run: Run, record: dict[str, Any]) -> pd.DataFrame:
-    """Rows for how long a run takes to make a list, where a stopwatch was held to it: the median of the passes."""
-    rows = []
-    for name, table in paper.timed.items():
-        medians = times_of(paper, config, run.dataset, run.reading, name).median()
-        if run.seed == config.seeds[0] and run.variant == MAIN and run.method in medians:
-            value = medians[run.method]
-            rows += [("response_time", value * 1e4), ("response_ratio", value / medians[table.methods[0]])]
-    frame = pd.DataFrame(rows, columns=["metric", "value"]).assign(**_known(run, record))
-    return frame.reindex(columns=COLUMNS + PROVENANCE)
-
-
-def times_of(paper: Paper, config: Config, dataset: str, reading: str, table: str) -> pd.DataFrame:
-    """Seconds a list, [passes x methods]; empty where nothing was measured."""
-    path = Path(config.results, paper.name, dataset, "times", table, f"{reading}.csv")
-    if not path.exists():
-        return pd.DataFrame()
-    return pd.read_csv(path).pivot(index="pass", columns="method", values="seconds")
-
-
-def _sweep(path: Path) -> pd.DataFrame:
-    """Rows of a sweep over one inference setting, its points in the group: `c=12;own_epoch;test`."""
-    sweep = _read_text(path)
-    (setting,) = set(sweep.columns) - {"split", "curve", "epoch", "metric", "k", "value"}
-    group = [
-        f"{setting}={float(point):g};{curve};{split}"
-        for point, curve, split in zip(sweep[setting], sweep["curve"], sweep["split"], strict=True)
-    ]
-    return sweep.assign(group=group)[[*MEASURED, "value"]]
+def _by_row(runs: Iterable[Run]) -> dict[tuple, list[Run]]:
+    """Runs by data set, reading, method and variant."""
+    rows: dict[tuple, list[Run]] = {}
+    for run in runs:
+        rows.setdefault((run.dataset, run.reading, run.method, run.variant), []).append(run)
+    return rows
 
 
 @functools.cache
-def _drift(folder: Path) -> np.ndarray:
+def eta_of(folder: Path) -> np.ndarray:
     """eta of every user of prepared data; NaN where nothing is known of the items."""
     data = Prepared.load(folder)
     return drift(data) if "attributes" in data.features else np.full(data.n_users, np.nan)

@@ -17,8 +17,9 @@ from reprise.papers import MAIN, TUNED, Paper
 from reprise.reporting import record, wording
 from reprise.reporting.plots import METADATA, STYLE, caption, draw
 from reprise.reporting.printed import printed_claims
-from reprise.reporting.results import COSTS, STATISTICS, Results, cells
+from reprise.reporting.results import Results
 from reprise.reporting.tables import Sheet, lay_out, table_frame
+from reprise.reporting.tidy import COSTS, STATISTICS, cells
 from reprise.reporting.verdict_rows import judged, orders
 
 NUMBER_WORDS = ("reproduced", "close", "off (high)", "off (low)", "trend", "unresolved", "not run")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reprise.reporting.results import SHORTCUT, SHORTCUTS, Results, under_labels
+from reprise.reporting.results import Results, under_labels
+from reprise.reporting.tidy import SHORTCUT, SHORTCUTS
 from reprise.reporting.wording import shortcuts_of
 
 

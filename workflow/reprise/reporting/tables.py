@@ -14,8 +14,9 @@ from reprise.papers import Exhibit, Gain, Paper
 from reprise.reporting.comparisons import LOWER_IS_BETTER
 from reprise.reporting.gains import gain_rows
 from reprise.reporting.printed import printed_numbers
-from reprise.reporting.results import Results, cells, under_labels
+from reprise.reporting.results import Results, under_labels
 from reprise.reporting.shortcuts import Taken
+from reprise.reporting.tidy import cells
 from reprise.reporting.wording import mean_sd, metric_label, missing, number, ours_decimals, searched_text, seeds_text
 from reprise.selection import datasets_of
 

@@ -10,8 +10,9 @@ from reprise.config import Config
 from reprise.evaluation.significance import kendall
 from reprise.papers import MAIN, TUNED, Paper, load_paper, resolve
 from reprise.reporting.printed import printed_numbers
-from reprise.reporting.results import STATISTICS, Results, cells, under_labels
+from reprise.reporting.results import Results, under_labels
 from reprise.reporting.shortcuts import Taken
+from reprise.reporting.tidy import STATISTICS, cells
 from reprise.reporting.verdicts import UNRESOLVED, Circumstances, judge_number
 from reprise.reporting.wording import missing
 from reprise.selection import licences_of

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from reprise.config import Config
 from reprise.papers import load_paper
+from reprise.reporting.finished import load_results
 from reprise.reporting.pairs import compare_pairs
-from reprise.reporting.results import load_results, write_csv
+from reprise.reporting.tidy import write_csv
 from reprise.selection import papers
 
 HELP = "gather a paper's runs: metrics.csv, significance.csv"

@@ -13,7 +13,8 @@ from pathlib import Path
 from reprise.config import Config
 from reprise.papers import load_paper
 from reprise.reporting.claim_rows import judged_claims
-from reprise.reporting.results import load_results, write_csv
+from reprise.reporting.finished import load_results
+from reprise.reporting.tidy import write_csv
 from reprise.reporting.verdict_rows import COLUMNS, judged, orders
 from reprise.selection import papers
 

@@ -13,7 +13,7 @@ from reprise.config import Config
 from reprise.errors import RepriseError
 from reprise.papers import load_paper
 from reprise.reporting.exhibits import write_figure
-from reprise.reporting.results import load_results
+from reprise.reporting.finished import load_results
 
 HELP = "draw one figure: pdf, svg, png, csv"
 logger = logging.getLogger("reprise")

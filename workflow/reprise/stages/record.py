@@ -18,10 +18,10 @@ from reprise.config import Config
 from reprise.errors import RepriseError
 from reprise.files import write_text
 from reprise.papers import load_paper
+from reprise.reporting.finished import load_results
 from reprise.reporting.readme import readme, refreshed
 from reprise.reporting.record import add_runs, add_spreads, keep_study, recordable, spreads_of
 from reprise.reporting.record_pages import write_pages
-from reprise.reporting.results import load_results
 
 HELP = "put finished runs on record (never replaces one without --force)"
 logger = logging.getLogger("reprise")

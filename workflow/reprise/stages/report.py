@@ -16,10 +16,12 @@ from reprise.config import Config
 from reprise.files import write_text
 from reprise.reporting import pages
 from reprise.reporting.claim_rows import COLUMNS, judged_claims
+from reprise.reporting.finished import load_results
 from reprise.reporting.pairs import compare_pairs
 from reprise.reporting.record import with_record
-from reprise.reporting.results import Results, load_results, read_tidy
+from reprise.reporting.results import Results
 from reprise.reporting.scorecard import section, study
+from reprise.reporting.tidy import read_tidy
 from reprise.selection import papers
 
 HELP = "write the scorecard: html, md"

@@ -13,8 +13,8 @@ from reprise.config import Config
 from reprise.errors import RepriseError
 from reprise.papers import load_paper
 from reprise.reporting.exhibits import write_table
+from reprise.reporting.finished import load_results
 from reprise.reporting.pairs import read_pairs
-from reprise.reporting.results import load_results
 
 HELP = "render one table: csv, md, html, tex"
 logger = logging.getLogger("reprise")
