@@ -168,7 +168,7 @@ def test_the_last_window_alone_is_another_objective_for_long_histories():
 @pytest.mark.parametrize("biased", [False, True])
 def test_softmax_over_items_is_cross_entropy(monkeypatch, cells, biased):
     monkeypatch.setitem(losses.CELLS, "cpu", cells)
-    monkeypatch.setitem(losses.LEAST, "cpu", 1)
+    monkeypatch.setitem(losses.TILE, "cpu", 1)
     monkeypatch.setattr(losses, "PIECE", 7)
     generator = torch.Generator().manual_seed(0)
     states, table, bias = (torch.randn(*shape, generator=generator, dtype=torch.float64) * 2
@@ -190,7 +190,8 @@ def test_softmax_over_items_is_cross_entropy(monkeypatch, cells, biased):
 @pytest.mark.parametrize("device", losses.CELLS)
 def test_softmax_over_items_keeps_a_block_and_waits_for_nothing(monkeypatch, device):
     monkeypatch.setitem(losses.CELLS, "cpu", losses.CELLS[device])
-    items, rows = 3000, max(1, losses.CELLS[device] // 3000)
+    items, tile = 3000, losses.TILE["cpu"]
+    rows = losses.CELLS[device] // 3000 // tile * tile
     states = torch.randn(min(rows, 500) + 3, 2).requires_grad_()  # on a GPU one block, here a full one and a small one
     table, targets = torch.randn(items, 2).requires_grad_(), torch.randint(items, (len(states),))
     with Watched() as watched:
@@ -282,7 +283,8 @@ def test_mixed_softmax_is_cross_entropy_of_narrow_products(monkeypatch, biased):
             with torch.autocast("cpu", torch.bfloat16):
                 loss = softmax_over_items(s, t, targets, b if biased else None)
         else:
-            logits = narrow(narrow(states) @ narrow(table).T) + (bias if biased else 0)
+            in_bits = narrow(narrow(states * losses.BITS) @ narrow(table).T)
+            logits = in_bits / losses.BITS + (bias if biased else 0)
             loss = torch.nn.functional.cross_entropy(logits, targets)
             wrong = (logits.softmax(1) - torch.eye(ITEMS)[targets]) / 21
             s.grad, t.grad, b.grad = wrong @ table, wrong.T @ states, wrong.sum(0)
