@@ -138,7 +138,7 @@ def test_a_stand_in_is_a_family_of_its_own(tmp_path):
 
 
 def test_every_printed_number_has_a_verdict_in_every_reading(results):
-    numbers = judged(results, results.frame)
+    numbers = judged(results)
     printed = pd.read_csv(PAPER.folder / "reported.csv")
     assert len(numbers) == len(printed) * len(PAPER.readings)
     one = row(numbers, table="2", reading="printed", dataset="adressa", method="MACR_MF", metric="hr", k=20)
@@ -158,7 +158,7 @@ def test_a_number_far_above_is_off_high(tmp_path):
         fake_runs.move(config, fake_runs.other_seed(seed, fake_runs.PRINTED), 0.05)
     results = load_results(PAPER, config)
     one = row(
-        judged(results, results.frame), table="2", reading="printed", dataset="adressa", method="MACR_MF", metric="hr"
+        judged(results), table="2", reading="printed", dataset="adressa", method="MACR_MF", metric="hr"
     )
     assert one["verdict"] == "off (high)"
     assert one["deviation"] == pytest.approx(0.05 / 0.14)
@@ -166,7 +166,7 @@ def test_a_number_far_above_is_off_high(tmp_path):
 
 def test_commands_remake_a_cell(results):
     command = row(
-        judged(results, results.frame), table="2", reading="sound", dataset="adressa", method="MACR_MF", metric="hr"
+        judged(results), table="2", reading="sound", dataset="adressa", method="MACR_MF", metric="hr"
     )["command"]
     selected = "datasets=adressa methods=MACR_MF readings=sound seeds=3"
     assert command == f".venv/bin/snakemake --cores all macr_table2 --config {selected}"
@@ -199,7 +199,7 @@ def test_claims_are_judged_in_both_readings(results):
 
 
 def test_the_order_of_the_methods(results):
-    one = row(orders(results, results.frame), table="2", dataset="adressa", reading="sound", metric="hr")
+    one = row(orders(results), table="2", dataset="adressa", reading="sound", metric="hr")
     assert (one["tau_b"], one["n"]) == (1.0, 4)
 
 

@@ -18,7 +18,7 @@ from reprise.reporting.claim_rows import judged_claims
 from reprise.reporting.finished import load_results
 from reprise.reporting.judging import judge_claim
 from reprise.reporting.lookup import Cell, Missing
-from reprise.reporting.plots import _condensed, caption, draw
+from reprise.reporting.plots import _condensed, draw
 from reprise.reporting.printed import printed_claims, restated
 from reprise.reporting.record import recordable
 from reprise.training.execution import Execution
@@ -163,7 +163,7 @@ def test_groups_go_on_record_without_the_runs(results):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_plots_every_group_in_order(results, name):
-    figure, plotted = draw(name, results, results.frame)
+    figure, plotted, _ = draw(name, results)
     exhibit = PAPER.figures[name]
     assert len(plotted) == len(exhibit.methods) * len(PAPER.readings) * 6
     lines = [one for axes in figure.axes for one in axes.get_lines() if len(one.get_xdata()) == 6]
@@ -173,8 +173,7 @@ def test_a_figure_plots_every_group_in_order(results, name):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_panels_stand_in_the_order_of_the_papers_files_whatever_the_rows(results, name):
-    backwards = results.frame.iloc[::-1]
-    _, plotted = draw(name, results, backwards)
+    plotted = draw(name, dataclasses.replace(results, frame=results.frame.iloc[::-1])).plotted
     assert list(plotted["reading"].unique()) == list(PAPER.readings)
     for _, part in plotted.groupby("reading"):
         shown = set(part["method"])
@@ -182,19 +181,19 @@ def test_panels_stand_in_the_order_of_the_papers_files_whatever_the_rows(results
 
 
 def test_the_caption_says_what_was_found(results):
-    assert "MACR_MF, Adressa, sound: falls (0.902, 0.802," in caption("figure10", results, results.frame)
-    assert "MACR_MF, Adressa, sound: rises" in caption("figure11", results, results.frame)
+    assert "MACR_MF, Adressa, sound: falls (0.902, 0.802," in draw("figure10", results).caption
+    assert "MACR_MF, Adressa, sound: rises" in draw("figure11", results).caption
 
 
 def test_a_figure_says_which_lines_it_lacks(results):
     lacking = "Not drawn: MACR_LightGCN (Adressa, printed and sound): no finished run."
     others = results.frame[results.frame["method"] != "MACR_LightGCN"]
-    absent = dataclasses.replace(results, absent={
+    absent = dataclasses.replace(results, frame=others, absent={
         run: "no finished run" for run in (*results.absent, *results.runs) if run.method == "MACR_LightGCN"})
-    assert caption("figure10", absent, others).endswith(lacking)
-    figure, _ = draw("figure10", absent, others)
-    assert " ".join(figure.get_suptitle().split()) == lacking
-    assert "Not drawn" not in caption("figure10", results, others[:0])  # which is empty, and says so itself
+    drawing = draw("figure10", absent)
+    assert drawing.caption.endswith(lacking) and " ".join(drawing.figure.get_suptitle().split()) == lacking
+    nothing = dataclasses.replace(results, frame=others[:0])
+    assert "Not drawn" not in draw("figure10", nothing).caption  # which is empty, and says so itself
 
 
 def test_points_of_a_sweep_are_counted():

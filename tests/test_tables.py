@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import fake_runs
 import pandas as pd
@@ -31,7 +32,7 @@ def significance(results):
 
 @pytest.fixture(scope="module")
 def frame(results, significance):
-    return table_frame("table2", results, results.frame, significance)
+    return table_frame("table2", results, significance)
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +74,12 @@ def test_marks_stand_only_where_a_p_may(frame):
 
 def test_a_worse_method_is_marked_as_worse(results, significance):
     swapped = significance.assign(low=-significance["high"], high=-significance["low"])
-    assert one(table_frame("table2", results, results.frame, swapped), "MACR_MF", "sound")["mark"] == "†"
+    assert one(table_frame("table2", results, swapped), "MACR_MF", "sound")["mark"] == "†"
 
 
 def test_where_less_is_better_the_smallest_is_bold_and_a_fall_is_marked_as_better(monkeypatch, results, significance):
     monkeypatch.setattr(tables, "LOWER_IS_BETTER", frozenset({"hr"}))
-    frame = table_frame("table2", results, results.frame, significance)
+    frame = table_frame("table2", results, significance)
     assert set(frame[frame["best"] & (frame["metric"] == "hr")]["method"]) == {"Popularity"}
     assert set(frame[frame["best"] & (frame["metric"] == "recall")]["method"]) == {"MACR_LightGCN"}
     assert one(frame, "MACR_MF", "sound")["mark"] == "†" and one(frame, "MACR_MF", "sound", "recall")["mark"] == "*"
@@ -89,7 +90,7 @@ def test_where_less_is_better_the_smallest_is_bold_and_a_fall_is_marked_as_bette
 def test_a_shortcut_is_told_beside_every_number_made_with_it(monkeypatch, results, significance):
     monkeypatch.setitem(wording.SHORTCUTS, "fusion", {"pairwise": "on fewer pairs"})
     older = results.frame[results.frame["metric"] != "shortcuts"]  # runs that were measured before this was
-    table = table_frame("table2", results, older, significance)
+    table = table_frame("table2", replace(results, frame=older), significance)
     told = table[table["remark"] == "on fewer pairs"]
     assert set(zip(told["method"], told["reading"], strict=True)) == {("MACR_MF", "sound"), ("MACR_LightGCN", "sound")}
     sheet = lay_out("table2", PAPER, table)
@@ -103,10 +104,11 @@ def test_a_shortcut_stays_with_the_run_that_took_it(results, significance):
     counted = frame[(frame["metric"] == "shortcuts") & (frame["method"] == "MF")]
     assert set(counted["value"]) == {0} and len(counted) == 3 * len(PAPER.readings)
     capped = counted.assign(metric="shortcut: max_epochs=5 for 1000", value=1.0)
-    table = table_frame("table2", results, pd.concat([frame, capped]), significance)
+    results = replace(results, frame=pd.concat([frame, capped]))
+    table = table_frame("table2", results, significance)
     told = table[table["remark"] != ""]
     assert set(told["remark"]) == {"max_epochs=5 for 1000"} and set(told["method"]) == {"MF"}
-    numbers = judged(results, pd.concat([frame, capped]))
+    numbers = judged(results)
     off = numbers[(numbers["method"] == "MF") & numbers["verdict"].str.startswith("off")]
     assert all("max_epochs=5 for 1000" in reason for reason in off["reason"] if reason.startswith("protocol"))
 
@@ -139,7 +141,7 @@ def test_a_data_set_without_any_run_says_so_once(sheet):
 
 def test_the_small_world_has_a_block_of_its_own_without_print(tmp_path):
     results = load_results(PAPER, fake_runs.make(tmp_path, "small-world", seeds=1))
-    sheet = lay_out("table2", PAPER, table_frame("table2", results, results.frame, empty(PAIR_COLUMNS)))
+    sheet = lay_out("table2", PAPER, table_frame("table2", results, empty(PAIR_COLUMNS)))
     assert [block.title for block in sheet.blocks][-1] == "Small world"
     world = sheet.blocks[-1]
     assert "paper" not in world.columns
@@ -147,7 +149,7 @@ def test_the_small_world_has_a_block_of_its_own_without_print(tmp_path):
 
 
 def test_statistics(results):
-    sheet = lay_out("table1", PAPER, table_frame("table1", results, results.frame, empty(PAIR_COLUMNS)))
+    sheet = lay_out("table1", PAPER, table_frame("table1", results, empty(PAIR_COLUMNS)))
     (block,) = sheet.blocks
     assert [entry.text for entry in dict(block.rows)["Adressa"]] == [
         "13,485",
@@ -167,7 +169,7 @@ def test_every_table_renders_with_no_run_at_all(tmp_path, name, render):
     config = fake_runs.make_config({"results": str(tmp_path), "resources": str(tmp_path)})
     results = load_results(PAPER, config)
     assert not results.runs
-    text = render(lay_out(name, PAPER, table_frame(name, results, results.frame, empty(PAIR_COLUMNS))))
+    text = render(lay_out(name, PAPER, table_frame(name, results, empty(PAIR_COLUMNS))))
     assert "not run" in text
     assert PAPER.tables[name].title in text
 

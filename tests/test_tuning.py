@@ -330,7 +330,7 @@ def results(tmp_path_factory):
 
 def test_tables_show_tuned_rows_but_where_rows_are_relative_to_published_ones(results):
     pairs = compare_pairs(results)
-    frames = {name: table_frame(name, results, results.frame, pairs) for name in ("table2", "table3", "table4")}
+    frames = {name: table_frame(name, results, pairs) for name in ("table2", "table3", "table4")}
 
     def value(name, method, reading):
         frame = frames[name]
@@ -354,7 +354,7 @@ def test_comparisons_verdicts_and_claims_are_of_the_runs_that_are_shown(results)
     # Of a thousand users MACR_MF hits 150 tuned and 140 as published, MF 111 either way, without L_I 124.
     assert diff["table2", "MACR_MF", "MF"] == pytest.approx(0.039)
     assert diff["table3", "MACR_MF", "MACR_MF w/o L_I"] == pytest.approx(0.016)
-    verdicts = judged(results, results.frame).query("reading == 'sound' and metric == 'hr' and method == 'MACR_MF'")
+    verdicts = judged(results).query("reading == 'sound' and metric == 'hr' and method == 'MACR_MF'")
     cell = verdicts[verdicts["dataset"] == "adressa"].set_index("table")
     assert cell.loc["2", "mean"] == pytest.approx(0.150) and cell.loc["3", "mean"] == pytest.approx(0.140)
     assert "tuning=search trials=8" in cell.loc["2", "command"] and "tuning" not in cell.loc["3", "command"]
@@ -372,7 +372,7 @@ def test_tuned_runs_go_on_record_as_such_and_are_no_part_of_the_regression(resul
     assert {run.variant for run in recorded_runs(PAPER, config)} >= {MAIN}
     assert TUNED not in {run.variant for run in recorded_runs(PAPER, config)}
     clone = record.with_record(load_results(PAPER, config.model_copy(update={"results": str(tmp_path)})))
-    frame = table_frame("table2", clone, clone.frame, compare_pairs(clone))
+    frame = table_frame("table2", clone, compare_pairs(clone))
     row = frame.query("dataset == 'adressa' and method == 'MACR_MF' and reading == 'sound' and metric == 'hr'")
     assert row["mean"].item() == pytest.approx(0.140), "searched numbers stand in no published table"
 

@@ -81,7 +81,7 @@ def test_tables_show_every_row_and_one_run_serves_several(results):
     significance = compare_pairs(results)
     found = {}
     for name in ("table3", "table4", "table5"):
-        frame = table_frame(name, results, results.frame, significance)
+        frame = table_frame(name, results, significance)
         assert list(frame["method"].unique()) == list(PAPER.tables[name].methods)
         assert frame["mean"].notna().all() and frame["printed"].notna().all()
         rows = frame[(frame["metric"] == "hr") & (frame["reading"] == "sound")]
@@ -97,10 +97,10 @@ def test_tables_show_every_row_and_one_run_serves_several(results):
 
 
 def test_verdicts_and_order_of_variants(results):
-    numbers = judged(results, results.frame).query("metric == 'hr' and reading == 'printed'")
+    numbers = judged(results).query("metric == 'hr' and reading == 'printed'")
     numbers = numbers[numbers["table"].isin(["3", "4", "5"])]
     assert len(numbers) == 5 + 4 + 4 and (numbers["verdict"] == "reproduced").all()
-    order = orders(results, results.frame).query("table == '3' and metric == 'hr' and reading == 'sound'")
+    order = orders(results).query("table == '3' and metric == 'hr' and reading == 'sound'")
     assert (order["tau_b"].item(), order["n"].item()) == (1.0, 5)
 
 

@@ -236,12 +236,14 @@ class Paper(Settings):
         """
         where = f"method of {self.name} {label!r}"
         found = LABEL.fullmatch(label)
-        known = {name: (name, {}) for name in self.methods} | {
-            f"{name} {variant}": (name, settings)
-            for name, method in self.methods.items()
-            for variant, settings in method.variants.items()
-        }
-        name, settings = entry(known, found["row"] if found else label, where)
+        name, settings = found["row"] if found else label, {}
+        if name not in self.methods:
+            variants = {
+                f"{method} {variant}": (method, own)
+                for method, one in self.methods.items()
+                for variant, own in one.variants.items()
+            }
+            name, settings = entry({one: (one, {}) for one in self.methods} | variants, name, where)
         pairs = [SETTING.fullmatch(text) for text in re.split("[;,~]", found["settings"] or "")] if found else []
         if found["settings"] and not all(pairs):
             raise RepriseError(where, expected="[key=value;key=value]", found=found["settings"])

@@ -16,6 +16,7 @@ from reprise.reporting.tidy import TIMES
 
 # The paper's curves let every setting keep its own best epoch; a search on validation has no such curve on test.
 CURVES = ("own_epoch", "fixed_epoch")
+PLACE = ["dataset", "metric", "k", "group"]
 
 
 class Answers:
@@ -26,7 +27,9 @@ class Answers:
         frame = results.frame[(results.frame["reading"] == reading) & (results.frame["method"] != "")]
         ran = frame[["dataset", "method"]].drop_duplicates().to_numpy(object).tolist()
         self.selects_on_test = any(results.selects_on_test(dataset, reading, method) for dataset, method in ran)
-        self._printed = printed_numbers(results.paper)
+        self._printed: dict[tuple, dict[str, float]] = {}  # by row, the first of a cell that several tables print
+        for *place, method, value in printed_numbers(results.paper)[[*PLACE, "method", "printed"]].to_numpy(object):
+            self._printed.setdefault(tuple(place), {}).setdefault(method, value)
         self._sweep = points(results.frame[results.frame["reading"] == reading])
 
     def sample(self, cell: Cell) -> Sample:
@@ -112,12 +115,10 @@ class Answers:
 
     def printed(self, cell: Cell) -> float | None:
         """The printed value, None if the paper prints none; of a setting's point that of the same run's row."""
-        rows = self._printed
-        rows = rows[(rows["dataset"] == cell.dataset) & (rows["metric"] == cell.metric) & (rows["k"] == cell.k)]
-        rows = rows[rows["group"] == cell.group]
-        named = rows[rows["method"] == cell.method]
-        rows = named if len(named) else rows[[self._same_run(cell, label) for label in rows["method"]]]
-        return float(rows["printed"].iloc[0]) if len(rows) else None
+        rows = self._printed.get((cell.dataset, cell.metric, cell.k, cell.group), {})
+        if cell.method in rows:
+            return rows[cell.method]
+        return next((value for label, value in rows.items() if self._same_run(cell, label)), None)
 
     def datasets(self) -> tuple[str, ...]:
         """All data sets of the paper, those that Reprise generates apart."""

@@ -8,25 +8,25 @@ import pandas as pd
 
 from reprise.files import write_text
 from reprise.reporting import rendering
-from reprise.reporting.plots import draw, save
+from reprise.reporting.plots import Drawing, draw, save
 from reprise.reporting.results import Results
-from reprise.reporting.tables import lay_out, table_frame
+from reprise.reporting.tables import Sheet, lay_out, table_frame
 from reprise.reporting.tidy import write_csv
 
 
-def write_table(name: str, results: Results, frame: pd.DataFrame, pairs: pd.DataFrame, place: Path) -> pd.DataFrame:
-    """Write `<place>.{csv,md,html,tex}` of table `name` from `frame` and its significance; return its cells."""
-    cells = table_frame(name, results, frame, pairs)
+def write_table(name: str, results: Results, pairs: pd.DataFrame, place: Path) -> tuple[pd.DataFrame, Sheet]:
+    """Write `<place>.{csv,md,html,tex}` of table `name` and its significance; return its cells and its sheet."""
+    cells = table_frame(name, results, pairs)
     sheet = lay_out(name, results.paper, cells)
     write_csv(place.with_suffix(".csv"), cells.drop(columns=["decimals", "searched", "sizes"]))
     for suffix, render in ((".md", rendering.markdown), (".html", rendering.html), (".tex", rendering.tex)):
         write_text(place.with_suffix(suffix), render(sheet))
-    return cells
+    return cells, sheet
 
 
-def write_figure(name: str, results: Results, frame: pd.DataFrame, place: Path) -> pd.DataFrame:
-    """Write `<place>.{pdf,svg,png,csv}` of figure `name` from `frame`; return what it plots."""
-    figure, plotted = draw(name, results, frame)
-    save(figure, place.parent, place.name)
-    write_csv(place.with_suffix(".csv"), plotted)
-    return plotted
+def write_figure(name: str, results: Results, place: Path) -> Drawing:
+    """Write `<place>.{pdf,svg,png,csv}` of figure `name`; return it."""
+    drawing = draw(name, results)
+    save(drawing.figure, place.parent, place.name)
+    write_csv(place.with_suffix(".csv"), drawing.plotted)
+    return drawing

@@ -50,7 +50,7 @@ def load_results(paper: Paper, config: Config, unrun: str = UNFINISHED) -> Resul
             parts.append(_shortcuts(paper, config, planned.run, record))
     parts += [_timed(paper, config, run, record) for run, record in runs.items() if paper.timed]
     parts = [part for part in parts if len(part)]
-    frame = typed(pd.concat(parts, ignore_index=True)) if parts else empty()
+    frame = typed(pd.concat(parts, ignore_index=True).assign(origin="")) if parts else empty()
     return Results(paper, config, frame, runs, absent, unrun)
 
 

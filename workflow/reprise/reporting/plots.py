@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import matplotlib
 import pandas as pd
@@ -83,7 +84,7 @@ class Canvas:
     def label(self, dataset: str, part: pd.DataFrame) -> str:
         """Name a data set with its status and the seeds behind `part`."""
         data = [f"{status} data" for status in sorted(set(part["data"]) - {"", dataset})]
-        recorded = "origin" in part and bool((part["origin"] != "").any())  # device and date would not fit a title
+        recorded = bool((part["origin"] != "").any())  # device and date would not fit a title
         origin = ["of record"] if recorded else []
         shortcuts = {self.taken.text(dataset, *row) for row in _rows(part)} - {""}
         searched = ["settings searched"] if (part["variant"] == TUNED).any() else []
@@ -92,12 +93,19 @@ class Canvas:
         return f"{self.paper.datasets[dataset].label} ({about})"
 
 
-def canvas(name: str, results: Results, frame: pd.DataFrame) -> Canvas:
-    """Gather what the figure `name` is drawn from: `frame` is the results' own, or that with the record's rows."""
+class Drawing(NamedTuple):
+    """A figure, the frame that it plots, and what stands below it."""
+
+    figure: Figure
+    plotted: pd.DataFrame
+    caption: str
+
+
+def canvas(name: str, results: Results) -> Canvas:
+    """Gather what the figure `name` is drawn from."""
     paper, exhibit, results = results.paper, results.paper.exhibits[name], results.under(name)
     datasets = datasets_of(paper, exhibit, results.config)
-    taken = Taken(results, frame, exhibit.methods)
-    frame = under_labels(results, frame, exhibit.methods)
+    frame = under_labels(results, results.frame, exhibit.methods)
     frame = frame[frame["dataset"].isin(datasets)]
     groups = _in_order(_groups(paper, exhibit, frame), datasets, paper, exhibit)
     ran = _places(frame)
@@ -126,7 +134,7 @@ def canvas(name: str, results: Results, frame: pd.DataFrame) -> Canvas:
         claims_of(paper, exhibit),
         reason,
         _undrawn(results, exhibit, datasets, _places(groups if exhibit.groups else single), ran),
-        taken,
+        Taken(results, exhibit.methods),
     )
 
 
@@ -178,17 +186,17 @@ def _groups(paper: Paper, exhibit: Exhibit, frame: pd.DataFrame) -> pd.DataFrame
     return rows.assign(place=rows["group"].map({name: place for place, name in enumerate(names)}))
 
 
-def caption(name: str, results: Results, frame: pd.DataFrame) -> str:
+def _caption(name: str, results: Results, drawn: Canvas) -> str:
     """What stands below figure `name`: its caption, how settings were searched if they were, and what `<name>_found` of
     the paper's figures.py reads off it."""
-    exhibit, drawn = results.paper.exhibits[name], canvas(name, results, frame)
     shown = pd.concat([part for part in (drawn.cells, drawn.groups) if len(part)] or [drawn.cells])
     found = getattr(_module(results.paper.folder / "figures.py"), f"{name}_found", None)
     searched = searched_text(shown, results.config.trials)
     taken = (drawn.taken.text(dataset, *row)
              for dataset, part in shown.groupby("dataset") for row in _rows(part))
     shortcuts = [f"Shortcuts: {text}." for text in dict.fromkeys(taken) if text]
-    return " ".join(filter(None, [exhibit.caption, searched, *shortcuts, found(drawn) if found else "", drawn.undrawn]))
+    parts = [drawn.exhibit.caption, searched, *shortcuts, found(drawn) if found else "", drawn.undrawn]
+    return " ".join(filter(None, parts))
 
 
 def _rows(part: pd.DataFrame) -> list[list[str]]:
@@ -211,15 +219,16 @@ def _module(path: Path) -> ModuleType:
     return module
 
 
-def draw(name: str, results: Results, frame: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+def draw(name: str, results: Results) -> Drawing:
     """Draw figure `name` in the house style; what has no run stands above, with the reason."""
     with matplotlib.rc_context(STYLE):
-        drawn = canvas(name, results, frame)
+        drawn = canvas(name, results)
         figure, plotted = drawing(results.paper, name)(drawn)
         if drawn.undrawn:
             letters = int(figure.get_figwidth() * LETTERS)
             figure.suptitle(textwrap.fill(drawn.undrawn, letters), fontsize="small", x=0.01, ha="left")
-        return figure, plotted.drop(columns=["values"], errors="ignore")
+        plotted = plotted.drop(columns=["values"], errors="ignore")
+        return Drawing(figure, plotted, _caption(name, results, drawn))
 
 
 def nothing_to_draw(canvas: Canvas) -> Figure:

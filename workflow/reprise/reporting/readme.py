@@ -24,7 +24,7 @@ def shown(paper_name: str, table: str, dataset: str, figure: str) -> str:
     # A folder without results: what is of record is all there is.
     config = make_config({"datasets": dataset, "results": str(record.RECORD)})
     results = record.with_record(load_results(paper, config, record.BUDGET))
-    frame = table_frame(table, results, results.frame, compare_pairs(results))
+    frame = table_frame(table, results, compare_pairs(results))
     sheet = lay_out(table, paper, frame[frame["dataset"] == dataset])
     sheet = replace(sheet, title=f"{paper.name}, {table}: {sheet.title}")
     picture = record.RECORD / "figures" / f"{paper_name}_{figure}.png"

@@ -110,7 +110,8 @@ def recordable(results: Results) -> pd.DataFrame:
         option.get("metric") == metric and option.get("k") == k
         for option, metric, k in zip(options, frame["metric"], frame["k"], strict=True)
     ]
-    return frame[~frame["group"].str.contains(";") | pd.Series(selects, index=frame.index, dtype=bool)]
+    kept = ~frame["group"].str.contains(";") | pd.Series(selects, index=frame.index, dtype=bool)
+    return frame.loc[kept, COLUMNS + PROVENANCE]
 
 
 def spreads_of(paper: Paper, results: Path, run: Run, record: dict[str, Any]) -> pd.DataFrame:
@@ -155,7 +156,7 @@ def keep_study(results: Path) -> None:
 def with_record(results: Results) -> Results:
     """The results, and from the record what has no local run; `origin` in their frame says which, with device and date.
     """
-    config, frame = results.config, results.frame.assign(origin="")
+    config, frame = results.config, results.frame
     runs = newest(read_runs(results.paper.name))
     selected = [
         config.keeps("datasets", dataset)

@@ -30,11 +30,11 @@ def write_pages() -> None:
         pairs, claims = compare_pairs(results), judged_claims(results)
         write_csv(Path(record.RECORD, "tables", f"{paper.name}_significance.csv"), pairs)
         write_csv(Path(record.RECORD, "tables", f"{paper.name}_claims.csv"), claims)
-        for name in paper.tables:
-            write_table(name, results, results.frame, pairs, Path(record.RECORD, "tables", f"{paper.name}_{name}"))
-        for name in paper.figures:
-            write_figure(name, results, results.frame, Path(record.RECORD, "figures", f"{paper.name}_{name}"))
-        sections.append(section(results, pairs, claims))
+        sheets = [write_table(name, results, pairs, Path(record.RECORD, "tables", f"{paper.name}_{name}"))[1]
+                  for name in paper.tables]
+        drawings = [write_figure(name, results, Path(record.RECORD, "figures", f"{paper.name}_{name}"))
+                    for name in paper.figures]
+        sections.append(section(results, claims, sheets, drawings))
     write_text(record.RECORD / "scorecard.html", pages.html(sections, study(config)))
 
 

@@ -29,11 +29,11 @@ LEFT_OUT, UNFINISHED, STALE = "left out by", "no finished run", "stale: its code
 class Results:
     """The runs of one paper that a configuration selects.
 
-    `frame` has a row a run and metric (`COLUMNS + PROVENANCE`); a statistic of a data set is a row without reading,
+    `frame` has a row a run and metric (`SHOWN`); a statistic of a data set is a row without reading,
     method and seed. `runs` gives the `run.json` of every finished run, `absent` why another one is not used. `unrun` is
     said of what nothing but time stands in the way of; of what the selection leaves out, too, if it is the record's.
-    Where the record stands in for runs, its rows are in `frame` with an `origin`, and `spreads` says how users vary in
-    them (`Sample.spread`): a row a run and metric, `users` how many and `spread` an array.
+    Where the record stands in for runs, its rows are in `frame` with an `origin`, which others lack, and `spreads` says
+    how users vary in them (`Sample.spread`): a row a run and metric, `users` how many and `spread` an array.
     """
 
     paper: Paper
@@ -141,8 +141,6 @@ class Results:
     def _recorded(self) -> dict[tuple, pd.Series]:
         """The record's means by seed, of every row, metric, cut-off and group."""
         frame = self.frame
-        if "origin" not in frame:
-            return {}
         rows = frame[(frame["origin"] != "") & (frame["method"] != "") & frame["k"].notna() & ~is_swept(frame)]
         names = [*ROW, *MEASURED, "seed"]
         rows = rows.sort_values("date", kind="stable").drop_duplicates(names, keep="last").sort_values(names)

@@ -13,12 +13,12 @@ import pandas as pd
 
 from reprise.config import STUDY, Config
 from reprise.files import read_json
-from reprise.papers import MAIN, TUNED, Paper
+from reprise.papers import MAIN, TUNED, Exhibit, Paper
 from reprise.reporting import record, wording
-from reprise.reporting.plots import METADATA, STYLE, caption, draw
+from reprise.reporting.plots import METADATA, STYLE, Drawing
 from reprise.reporting.printed import printed_claims
 from reprise.reporting.results import Results
-from reprise.reporting.tables import Sheet, lay_out, table_frame
+from reprise.reporting.tables import Sheet
 from reprise.reporting.tidy import COSTS, STATISTICS, cells
 from reprise.reporting.verdict_rows import judged, orders
 
@@ -53,25 +53,26 @@ class Section:
     runs: list[dict]
 
 
-def section(results: Results, significance: pd.DataFrame, claims: pd.DataFrame) -> Section:
+def section(results: Results, claims: pd.DataFrame, sheets: list[Sheet], drawings: list[Drawing]) -> Section:
     """All of one paper: local runs first, the record for what has none, `not run` and why for the rest.
 
-    `results` hold the record's rows (`with_record`), `significance` compares their methods, `claims` their verdicts.
+    `results` hold the record's rows (`with_record`); `claims` are the verdicts on theirs, `sheets` and `drawings` the
+    tables and figures that show them.
     """
-    paper, config, frame = results.paper, results.config, results.frame
-    numbers, claims = judged(results, frame), _in_words(paper, claims)
-    runs = _runs(paper, frame, config)
+    paper = results.paper
+    numbers, claims = judged(results), _in_words(paper, claims)
+    runs = _runs(results)
     return Section(
         paper,
         counts=_counts(numbers, paper, NUMBER_WORDS),
         claim_counts=_counts(claims, paper, CLAIM_WORDS),
-        sheets=[lay_out(name, paper, table_frame(name, results, frame, significance)) for name in paper.tables],
-        pictures=[_picture(name, results, frame) for name in paper.figures],
+        sheets=sheets,
+        pictures=[_picture(*one) for one in zip(paper.figures.items(), drawings, strict=True)],
         numbers=_numbers(paper, numbers, runs),
         not_run=_reasons(numbers),
         claims=claims[claims["verdict"] != "not run"].to_dict("records"),
         claims_not_run=_reasons(claims),
-        orders=_labelled(paper, orders(results, frame)).to_dict("records"),
+        orders=_labelled(paper, orders(results)).to_dict("records"),
         runs=runs.to_dict("records"),
     )
 
@@ -143,11 +144,12 @@ def _numbers(paper: Paper, numbers: pd.DataFrame, runs: pd.DataFrame) -> list[di
     return shown
 
 
-def _runs(paper: Paper, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
+def _runs(results: Results) -> pd.DataFrame:
     """What the runs of each method took, a mean over seeds: wall time, epochs, steps, peak memory, and on what.
 
     The runs are those behind each method's own row; a search before them is not counted.
     """
+    paper, config, frame = results.paper, results.config, results.frame
     frame = frame[frame["metric"].isin(COSTS) & frame["variant"].isin([MAIN, TUNED])]
     places = pd.MultiIndex.from_frame(frame[RUN])
     tuned = places.isin(places[frame["variant"] == TUNED]) & (config.tuning == "search")
@@ -162,14 +164,10 @@ def _runs(paper: Paper, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
     )
 
 
-def _picture(name: str, results: Results, frame: pd.DataFrame) -> Picture:
-    exhibit = results.paper.exhibits[name]
-    figure, _ = draw(name, results, frame)
+def _picture(named: tuple[str, Exhibit], drawing: Drawing) -> Picture:
+    name, exhibit = named
     with matplotlib.rc_context(STYLE), io.BytesIO() as buffer:
-        figure.savefig(buffer, format="svg", metadata=METADATA["svg"])
+        drawing.figure.savefig(buffer, format="svg", metadata=METADATA["svg"])
         encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return Picture(
-        f"{name.replace('figure', 'Figure ')}. {exhibit.title}",
-        caption(name, results, frame),
-        f"data:image/svg+xml;base64,{encoded}",
-    )
+    title = f"{name.replace('figure', 'Figure ')}. {exhibit.title}"
+    return Picture(title, drawing.caption, f"data:image/svg+xml;base64,{encoded}")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from reprise.reporting.results import Results, under_labels
 from reprise.reporting.tidy import SHORTCUT, SHORTCUTS
 from reprise.reporting.wording import shortcuts_of
 
 
 class Taken:
-    """The shortcuts behind the rows `labels` of `frame`, a session's results or the record's."""
+    """The shortcuts behind the rows `labels`."""
 
-    def __init__(self, results: Results, frame: pd.DataFrame, labels: tuple[str, ...]):
+    def __init__(self, results: Results, labels: tuple[str, ...]):
+        frame = results.frame
         known = under_labels(results, frame[frame["metric"].str.startswith((SHORTCUT, SHORTCUTS))], labels)
         self._results, self._said = results, {}
         for *place, metric in known[["dataset", "reading", "method", "metric"]].itertuples(index=False, name=None):

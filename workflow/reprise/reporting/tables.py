@@ -76,14 +76,14 @@ class Sheet:
     remarks: list[str] = field(default_factory=list)
 
 
-def table_frame(name: str, results: Results, frame: pd.DataFrame, significance: pd.DataFrame) -> pd.DataFrame:
+def table_frame(name: str, results: Results, significance: pd.DataFrame) -> pd.DataFrame:
     """Build a table: a row a cell and reading, in the paper's order, with the printed number beside ours.
 
-    `frame` is the results' own, or that with the record's rows (`origin` then says so). A statistic has no reading.
-    Beside `COLUMNS` come `decimals`; `searched` and `sizes`, what is to be said of settings that were searched and of
-    groups; `alone`, whether a mark rests on seeds alone.
+    A statistic has no reading. Beside `COLUMNS` come `decimals`; `searched` and `sizes`, what is to be said of settings
+    that were searched and of groups; `alone`, whether a mark rests on seeds alone.
     """
     paper, exhibit, results = results.paper, results.paper.exhibits[name], results.under(name)
+    frame = results.frame
     keys = ["dataset", "method", "metric", "k", "group", "reading"]
     groups = _groups(paper, exhibit)
     grid = pd.DataFrame(_grid(results, exhibit), columns=keys).astype({"k": "Int64"})
@@ -92,7 +92,7 @@ def table_frame(name: str, results: Results, frame: pd.DataFrame, significance: 
     rows = (*exhibit.methods, *exhibit.floor)
     ours = cells(under_labels(results, frame[frame["group"].isin(groups)], rows))
     table = grid.merge(printed[[*keys[:-1], "printed", "decimals"]], how="left", on=keys[:-1])
-    measured = ["variant", "mean", "sd", "seeds", "data", *(["origin"] if "origin" in ours else [])]
+    measured = ["variant", "mean", "sd", "seeds", "data", "origin"]
     table = table.merge(ours[[*keys, *measured]], how="left", on=keys)
     table = table.merge(_marks(paper, name, significance), how="left", on=keys)
     table["backbone"] = table["method"].map(lambda label: paper.method(label).backbone if label else "")
@@ -109,7 +109,7 @@ def table_frame(name: str, results: Results, frame: pd.DataFrame, significance: 
             table["dataset"], table["reading"], table["method"], table["mean"], strict=True
         )
     ]
-    taken = Taken(results, frame, rows)
+    taken = Taken(results, rows)
     table["remark"] = [
         "" if missing(mean) or not label else taken.text(dataset, reading, label)
         for dataset, reading, label, mean in zip(
@@ -117,7 +117,7 @@ def table_frame(name: str, results: Results, frame: pd.DataFrame, significance: 
         )
     ]
     for column in ("variant", "mark", "origin", "data"):
-        table[column] = table[column].fillna("") if column in table else ""
+        table[column] = table[column].fillna("")
     said = {"searched": searched_text(table, results.config.trials), "sizes": _sizes(paper, exhibit, frame)}
     alone = table["mark"].ne("") & table["alone"].eq(True)
     return table[[*COLUMNS, "decimals"]].assign(**said, alone=alone)

@@ -14,6 +14,7 @@ ROW = ["dataset", "reading", "method", "variant"]  # what a table's row is in th
 MEASURED = ["metric", "k", "group"]
 COLUMNS = [*RUN, *MEASURED, "value"]
 PROVENANCE = ["device", "threads", "data", "fingerprint", "commit", "date"]
+SHOWN = [*COLUMNS, *PROVENANCE, "origin"]  # the record's device and date, of a row that no run here gave
 CELL = [*(name for name in RUN if name != "seed"), *MEASURED]
 PAIR = ["exhibit", "dataset", "reading", "metric", "k", "lhs", "rhs"]  # two methods, compared for an exhibit
 STATISTICS = (
@@ -42,7 +43,7 @@ REAL = ("value", "mean", "sd", "atol", "diff", "low", "high", "p", "p_adjusted",
 
 def cells(frame: pd.DataFrame) -> pd.DataFrame:
     """Summarise over seeds: per cell `mean`, `sd` (ddof 1), `seeds`, `values` (in order of seed) and provenance."""
-    named = {name: (name, "last") for name in (*PROVENANCE, "origin") if name in frame}
+    named = {name: (name, "last") for name in (*PROVENANCE, "origin")}
     grouped = frame.sort_values(["seed", "date"], kind="stable").groupby(CELL, dropna=False, sort=False)
     return grouped.agg(
         mean=("value", "mean"), sd=("value", "std"), seeds=("value", "size"), values=("value", tuple), **named
@@ -62,7 +63,7 @@ def typed(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def empty(columns: list[str] = COLUMNS + PROVENANCE) -> pd.DataFrame:
+def empty(columns: list[str] = SHOWN) -> pd.DataFrame:
     """A tidy frame without rows."""
     return typed(pd.DataFrame(columns=columns))
 

@@ -40,8 +40,8 @@ ELSEWHERE = ("response_time",)  # what was printed of it holds for the authors' 
 SLOT = ["table", "dataset", "method", "metric", "k", "group"]
 
 
-def judged(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
-    """Judge every printed number in every reading, from `frame` (the results' own, or with the record's rows).
+def judged(results: Results) -> pd.DataFrame:
+    """Judge every printed number in every reading.
 
     Returns
     -------
@@ -49,9 +49,9 @@ def judged(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
         `COLUMNS`, then `decimals`, `data` and `origin`; a number without a run says `not run` and why.
     """
     printed = printed_numbers(results.paper)
-    ours = _ours(results, frame, printed).drop(columns="backbone")
+    ours = _ours(results, printed).drop(columns="backbone")
     parts, taken = [], {
-        table: Taken(results.under(f"table{table}"), frame, _labels(results.paper, rows))
+        table: Taken(results.under(f"table{table}"), _labels(results.paper, rows))
         for table, rows in printed.groupby("table")
     }
     for reading in results.paper.readings:
@@ -63,12 +63,12 @@ def judged(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _ours(results: Results, frame: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
+def _ours(results: Results, printed: pd.DataFrame) -> pd.DataFrame:
     """Our cells behind the printed rows, each table's with its number as `table`."""
     parts = []
     for table, rows in printed.groupby("table", sort=False):
         view, labels = results.under(f"table{table}"), _labels(results.paper, rows)
-        parts.append(cells(under_labels(view, frame, labels)).assign(table=table))
+        parts.append(cells(under_labels(view, view.frame, labels)).assign(table=table))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -112,7 +112,7 @@ def _judged(results: Results, reading: str, record: dict, taken: Taken) -> dict:
         name: record[name]
         for name in ("table", "dataset", "backbone", "method", "metric", "k", "group", "printed", "decimals")
     }
-    told = {name: "" if missing(record.get(name)) else record[name] for name in ("data", "origin")}
+    told = {name: "" if missing(record[name]) else record[name] for name in ("data", "origin")}
     return {**known, **verdict._asdict(), **told, "reading": reading, "command": command}
 
 
@@ -173,11 +173,11 @@ def _users_error(results: Results, dataset: str, reading: str, method: str, reco
     return found.users_error() if found else 0.0
 
 
-def orders(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
+def orders(results: Results) -> pd.DataFrame:
     """Kendall's tau-b between the printed order of the methods and ours, per table, data set, metric and reading."""
     printed = printed_numbers(results.paper)
     printed = printed[printed["method"] != ""]
-    ours = _ours(results, frame, printed)
+    ours = _ours(results, printed)
     values = {tuple(map(str, key)): one for *key, one in ours[["reading", *SLOT, "values"]].to_numpy(object).tolist()}
     rows = []
     for (table, dataset, metric, k, group), part in printed.groupby(

@@ -32,10 +32,10 @@ def main(args: argparse.Namespace, config: Config) -> None:
     papers(config)  # no name that it selects is misspelled
     results = load_results(load_paper(args.paper), config)
     folder = Path(config.results, args.paper)
-    numbers, claims = judged(results, results.frame), judged_claims(results)
+    numbers, claims = judged(results), judged_claims(results)
     write_csv(folder / "verdict.csv", numbers[COLUMNS])
     write_csv(folder / "claims.csv", claims)
-    write_csv(folder / "order.csv", orders(results, results.frame))
+    write_csv(folder / "order.csv", orders(results))
     counts = ", ".join(f"{count} {word}" for word, count in numbers["verdict"].value_counts().items())
     said = ", ".join(f"{count} {word}" for word, count in claims["verdict"].value_counts().items())
     logger.info("compare %s: numbers: %s; claims: %s", args.paper, counts, said)

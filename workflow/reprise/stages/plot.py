@@ -34,5 +34,5 @@ def main(args: argparse.Namespace, config: Config) -> None:
         )
     results = load_results(paper, config)
     place = Path(config.results, paper.name, "figures", args.figure)
-    plotted = write_figure(args.figure, results, results.frame, place)
+    plotted = write_figure(args.figure, results, place).plotted
     logger.info("plot %s %s: %d points", args.paper, args.figure, len(plotted))

@@ -18,9 +18,11 @@ from reprise.reporting import pages
 from reprise.reporting.claim_rows import COLUMNS, judged_claims
 from reprise.reporting.finished import load_results
 from reprise.reporting.pairs import compare_pairs
+from reprise.reporting.plots import draw
 from reprise.reporting.record import with_record
 from reprise.reporting.results import Results
-from reprise.reporting.scorecard import section, study
+from reprise.reporting.scorecard import Section, section, study
+from reprise.reporting.tables import lay_out, table_frame
 from reprise.reporting.tidy import read_tidy
 from reprise.selection import papers
 
@@ -35,11 +37,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace, config: Config) -> None:
     """Write it."""
     every = [with_record(load_results(paper, config)) for paper in papers(config)]
-    sections = [section(results, compare_pairs(results), _claims(results)) for results in every]
+    sections = [_section(results) for results in every]
     place = Path(config.results, "scorecard.html")
     write_text(place, pages.html(sections, study(config)))
     write_text(place.with_suffix(".md"), pages.markdown(sections, study(config)))
     logger.info("report: %s", place)
+
+
+def _section(results: Results) -> Section:
+    paper, pairs = results.paper, compare_pairs(results)
+    sheets = [lay_out(name, paper, table_frame(name, results, pairs)) for name in paper.tables]
+    return section(results, _claims(results), sheets, [draw(name, results) for name in paper.figures])
 
 
 def _claims(results: Results) -> pd.DataFrame:

@@ -35,7 +35,7 @@ def main(args: argparse.Namespace, config: Config) -> None:
         )
     results = load_results(paper, config)
     folder = Path(config.results, paper.name)
-    frame = write_table(args.table, results, results.frame, read_pairs(folder), folder / "tables" / args.table)
+    frame, _ = write_table(args.table, results, read_pairs(folder), folder / "tables" / args.table)
     logger.info(
         "tabulate %s %s: %d of %d cells have a run", args.paper, args.table, frame["mean"].notna().sum(), len(frame)
     )
