@@ -21,6 +21,7 @@ from reprise.files import read_json, read_yaml, write_json
 from reprise.papers import MAIN, TUNED, Run, load_paper, loading, schema
 from reprise.reporting import record
 from reprise.reporting.finished import load_results
+from reprise.training.execution import Execution
 from reprise.tuning import is_tuned, row_of
 from workflow_copy import Copy, copy_workflow
 
@@ -106,6 +107,37 @@ def based(reprise):
     """The same with the runs that re-rankers need."""
     assert reprise.run("SASRec") == 0 and reprise.run("SASRec", 1001) == 0
     return reprise
+
+
+# A stopwatch
+
+
+def test_a_stopwatch_is_held_to_what_ran_and_the_first_row_is_no_condition(based):
+    assert based.run("CaliRec") == 0
+    assert based("clock", "toy", WORLD, "table3", "sound", methods="CaliRec,DACSR") == 0
+    times = pd.read_csv(based.folder / f"results/toy/{WORLD}/times/table3/sound.csv")
+    assert times.groupby("method").size().to_dict() == {"CaliRec": 5}
+    found = load_results(based.paper, based.config(datasets=WORLD, seeds=1)).frame
+    assert "response_time" in set(found["metric"]) and "response_ratio" not in set(found["metric"])
+
+
+def test_a_stopwatch_without_a_run_says_so(reprise, capsys):
+    assert reprise("clock", "toy", WORLD, "table3", "printed") == 1
+    assert "a finished run of one of its rows" in capsys.readouterr().err
+
+
+def test_times_are_measured_on_the_cpu_whatever_trained_the_runs(based, tmp_path):
+    """As on a machine with a GPU: what lies in the store has a GPU's name."""
+    assert based.run("CaliRec") == 0
+    shutil.copytree(based.folder / "results", tmp_path / "results")
+    for name in ("SASRec", "CaliRec"):
+        path = tmp_path / based.shown(name).relative_to(based.folder) / "run.json"
+        record, run = read_json(path), Run.named(based.paper, WORLD, name, "sound", 1)
+        there = Execution(run, based.config(), "cuda")
+        shutil.copytree(based.store / record["fingerprint"], tmp_path / "store" / there.fingerprint)
+        write_json(path, record | {"cell": there.cell})
+    places = {"results": tmp_path / "results", "resources": tmp_path}
+    assert based("clock", "toy", WORLD, "table3", "sound", methods="CaliRec", **places) == 0
 
 
 # One run

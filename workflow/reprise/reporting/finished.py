@@ -122,7 +122,9 @@ def _timed(paper: Paper, config: Config, run: Run, record: dict[str, Any]) -> pd
         medians = times_of(paper, config, run.dataset, run.reading, name).median()
         if run.seed == config.seeds[0] and run.variant == MAIN and run.method in medians:
             value = medians[run.method]
-            rows += [("response_time", value * 1e4), ("response_ratio", value / medians[table.methods[0]])]
+            rows.append(("response_time", value * 1e4))
+            if table.methods[0] in medians:
+                rows.append(("response_ratio", value / medians[table.methods[0]]))
     frame = pd.DataFrame(rows, columns=["metric", "value"]).assign(**_known(run, record))
     return frame.reindex(columns=COLUMNS + PROVENANCE)
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import logging
 import statistics
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -32,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace, config: Config) -> None:
-    """Measure and write; raises RepriseError where a run is missing."""
+    """Measure and write; raises RepriseError where there is nothing to measure."""
     paper = load_paper(args.paper)
     exhibit = paper.tables.get(args.table)
     if exhibit is None or exhibit.kind != "times":
@@ -42,15 +44,13 @@ def main(args: argparse.Namespace, config: Config) -> None:
 
     methods = {}
     for label in (*exhibit.methods, *exhibit.floor):
-        if paper.method(label).not_run or not config.keeps("methods", label):
-            continue
         run = Run.named(paper, args.dataset, label, args.reading, config.seeds[0])
-        execution = Execution(run, config, "cpu")
-        if not (execution.folder / "run.json").exists():
-            raise RepriseError(f"clock {label}", expected="a finished run", found=f"no {execution.folder}/run.json")
-        selected = read_json(execution.folder / "run.json")["selected"]
-        method = execution.trained(execution.folder / selected["list"], "test")
-        methods[label] = (method, execution.ranking("test"), selected["setting"])
+        if (Path(config.results, run.folder) / "run.json").exists():
+            methods[label] = _on_cpu(run, config)
+        elif config.keeps("methods", label):
+            logger.info("%s: not measured, as it has no finished run", label)
+    if not methods:
+        raise RepriseError(f"clock {args.table}", expected="a finished run of one of its rows", found="none")
     seconds = clock(methods, max(exhibit.ks), exhibit.one_by_one)
     rows = [(label, number, value) for label, values in seconds.items() for number, value in enumerate(values, 1)]
     path = Path(config.results, args.paper, args.dataset, "times", args.table, f"{args.reading}.csv")
@@ -58,3 +58,14 @@ def main(args: argparse.Namespace, config: Config) -> None:
         pd.DataFrame(rows, columns=["method", "pass", "seconds"]).to_csv(beside, index=False)
     for label, values in seconds.items():
         logger.info("%s: %.3g s a list, median of %d passes", label, statistics.median(values), len(values))
+
+
+def _on_cpu(run: Run, config: Config) -> tuple[Any, Any, dict[str, Any]]:
+    """A finished run's method, what it ranks for, and its inference setting; on the CPU, whatever trained it."""
+    execution = Execution(run, config, "cpu")
+    record = read_json(execution.folder / "run.json")
+    if record["cell"] != execution.cell:  # what it re-ranks lies in the store beside it, under a GPU's name
+        execution.behind = replace(execution.behind, device="cuda")
+    selected = record["selected"]
+    method = execution.trained(execution.folder / selected["list"], "test")
+    return method, execution.ranking("test"), selected["setting"]
