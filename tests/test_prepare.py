@@ -22,7 +22,7 @@ from reprise.stages import canonicalise, check, prepare
 TRAIN = "0 0 1\n1 0 1\n2 0 1\n3 0\n4 0 2\n5 0\n"
 TEST = "6 0\n0 2\n"
 COUNTS = {"users": 7, "items": 3, "interactions": 12, "train": 6, "valid": 4, "train+valid": 10, "test": 2,
-          "test_users": 2, "users_without_train": 1, "sparsity": 12 / (7 * 3)}
+          "test_users": 2, "users_without_history": 1, "sparsity": 12 / (7 * 3)}
 
 
 @pytest.fixture

@@ -334,9 +334,10 @@ def test_every_re_ranker_keeps_the_contract(name):
 
 def test_the_drift_that_tables_group_users_by_is_the_change_that_fusion_mixes_by():
     rng = np.random.default_rng(8)
-    genres = [rng.choice(6, rng.integers(1, 4), replace=False).tolist() for _ in range(40)]
+    genres = [rng.choice(6, rng.integers(0, 4), replace=False).tolist() for _ in range(40)]
     pairs = np.array([(user, item) for user in range(30) for item in rng.integers(0, 40, rng.integers(1, 12))])
-    data = Prepared(30, 40, pairs, pairs[:1], pairs[:1], "small-world", True, {"attributes": pa.array(genres)})
+    features = {"attributes": pa.array(genres, pa.list_(pa.int64()))}
+    data = Prepared(30, 40, pairs, pairs[:1], pairs[:1], "small-world", True, features)
     changed = Profiles(data, Profile(feature="attributes"), "cpu").changes(data.interactions("train"))
     # The one is numpy, for tables are made without PyTorch; a user of one item has no first half.
     np.testing.assert_allclose(drift(data, "train"), changed.numpy(), rtol=1e-9, atol=1e-12)

@@ -113,7 +113,8 @@ class Prepared:
             "users": self.n_users, "items": self.n_items, "interactions": total,
             "sparsity": total / (self.n_users * self.n_items),
             "train": len(self.train), "valid": len(self.valid), "test": len(self.test), "train+valid": len(both),
-            "users_without_train": self.n_users - distinct(both[:, 0]),
+            "users_without_train": self.n_users - distinct(self.train[:, 0]),
+            "users_without_history": self.n_users - distinct(both[:, 0]),
             "avg_items_per_user": total / self.n_users, "avg_users_per_item": total / self.n_items,
         }
         lengths = np.bincount(np.concatenate([both[:, 0], self.test[:, 0]]), minlength=self.n_users)

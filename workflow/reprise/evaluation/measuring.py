@@ -109,8 +109,8 @@ def measure_ratings(execution: Execution, values: Sequence[float]) -> list[tuple
     """`predicted`: mean s(score) of what users rated with each value; of items of their largest group, and of others.
 
     Means of each user first, then over users. A user's largest group is that of which the training items have the
-    largest share; an item belongs to it if it carries that group. Only of data with ratings, and of runs with a model
-    of their own whose score is a logit.
+    largest share; an item belongs to it if it carries that group. A user whose training items have none, or who has no
+    training item, is left out. Only of data with ratings, and of runs with a model of their own whose score is a logit.
     """
     rated = execution.data.rated
     if rated is None or "rerank" in execution.spec or trainer_of(execution.spec["method"]["name"]) != "rows":
@@ -121,15 +121,16 @@ def measure_ratings(execution: Execution, values: Sequence[float]) -> list[tuple
     selected = read_json(execution.folder / "run.json")["selected"]
     method = execution.trained(execution.folder / selected["list"], "test")
     trained = execution.data.interactions("train", execution.device)
-    shares = attribute_shares(trained.features["attributes"])
+    shares = attribute_shares(trained.features["attributes"], torch.float64)
     users, items, ratings = torch.tensor(rated).to(execution.device).T
     users, items = users.long(), items.long()
     sums = torch.zeros((execution.data.n_users, len(SIDES), len(values), 2), dtype=torch.float64, device=users.device)
     with torch.no_grad():
         everyone = torch.arange(execution.data.n_users, device=users.device)
-        largest = history_share(trained, everyone, shares).argmax(1)
+        # Of equal shares the first counts: their sums may differ in the last bit.
+        share, largest = history_share(trained, everyone, shares).round(decimals=9).max(1)
         for some in everyone.split(USERS_AT_ONCE):
-            mine = (users >= some[0]) & (users <= some[-1])
+            mine = (users >= some[0]) & (users <= some[-1]) & (share[users] > 0)
             user, item, rating = users[mine], items[mine], ratings[mine]
             predicted = method.scores(some).double().sigmoid()[user - some[0], item]
             minority = (shares[item, largest[user]] == 0).long()
