@@ -14,7 +14,7 @@ demo: $(READY)  ## the whole workflow on a generated small world
 test: $(READY)  ## the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
 
-benchmark: $(READY)  ## what every sequence model costs here: an epoch, a step and its floor, a ranking, memory
+benchmark: $(READY)  ## what GenRec's sequence models cost here: an epoch, a step and its floor, a ranking, memory
 	$(BIN)/snakemake --cores 1 results/genrec/beauty/data/check.json
 	$(BIN)/python -m reprise benchmark genrec beauty all sound --epochs 1 --repeats 1
 

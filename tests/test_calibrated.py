@@ -180,7 +180,7 @@ def test_one_pass_and_one_window_a_prefix_have_the_same_gradients(data, name):
             (method.loss(batch) * len(batch.items)).backward()
         found.append({key: parameter.grad for key, parameter in method.named_parameters()})
     for key, one in found[0].items():
-        torch.testing.assert_close(one, found[1][key], rtol=1e-4, atol=1e-5, msg=key)
+        torch.testing.assert_close(one, found[1][key], rtol=1e-5, atol=1e-5, msg=key)
 
 
 def test_without_calibration_it_is_plain_next_item(data):

@@ -58,6 +58,11 @@ def by_hand(history, number, rule):
         return recent
     if rule == "next_id":
         return list(after.values())
+    if rule == "interleaved":
+        last = number[history[-1]] if history else 0
+        turns = [one for step in range(1, len(number) + 1) for one in (largest + step, last + step)]
+        return list(dict.fromkeys(number.index(one) for one in turns
+                                  if one <= len(number) and number.index(one) not in history))
     times = Counter(history)
     repeats = sorted((item for item in recent if times[item] > 1), key=lambda item: -times[item])  # a stable sort
     once = [item for item in recent if times[item] == 1]
@@ -82,6 +87,7 @@ def test_they_equal_plain_python_for_any_history_and_batch():
     data = laid(lists, n_items, shuffled=numbers)
     for rule, module, options in (
         ("own_history", own_history, {}), ("next_id", next_id, {"ids": "shuffled"}),
+        ("interleaved", next_id, {"ids": "shuffled", "interleaved": True}),
         ("mixed", own_history_next_id, {"ids": "shuffled"}),
     ):
         model = make(module, data, **options)
@@ -161,6 +167,12 @@ def test_the_next_id_finds_what_was_measured(data):
     agree(found, measured(data[0], "rule: max(history)+1..+10"))
     if data[0] == "Beauty":  # nothing that it shows was met before, so masking changes nothing
         assert found == results(data, model, "history")
+
+
+@released
+def test_both_kinds_of_next_id_in_turns_find_what_was_measured(data):
+    model = make(next_id, data[1], ids="appearance", interleaved=True)
+    agree(results(data, model, "none"), measured(data[0], "rule: max(history)+i and last+i interleaved"))
 
 
 @released

@@ -35,7 +35,7 @@ def specs():
         paper = load_paper(name)
         for key, method in paper.methods.items():
             for reading in paper.readings:
-                if method.model and not method.not_run:
+                if method.model:
                     spec = resolve(paper, next(iter(paper.datasets)), reading, key)
                     switches = [value for value in spec["method"].values() if isinstance(value, str) and value != "all"]
                     if spec["model"]["name"].startswith("ipsrec"):  # they differ in more than the method's switches
@@ -305,12 +305,20 @@ def test_macr_ranks_by_what_its_reference_value_says(data):
 
 
 def test_the_user_branch_pulls_towards_one_half(data):
-    # d L_U / d y_u = (2 s(y_u) - 1) / B: zero at y_u = 0, so it carries no activity signal.
-    method = macr(data, alpha=0.0, beta=1.0)
-    batch = pairs(method.model, torch.tensor([0]), torch.tensor([1]), torch.tensor([2]))
-    user = (batch.user @ method.user_head).squeeze(1).detach().requires_grad_()
-    torch.autograd.backward(torch.nn.functional.softplus(-user).mean() + torch.nn.functional.softplus(user).mean())
-    assert user.grad.item() == pytest.approx(2 * torch.sigmoid(user).item() - 1, abs=1e-6)
+    # d L_U / d y_u = (2 s(y_u) - 1) / B: zero at y_u = 0, so it carries no activity signal. What beta adds to the
+    # gradient of the head, of one user's row p: (2 s(y_u) - 1) p.
+    slopes = []
+    for beta in (1.0, 0.0):
+        method = macr(data, alpha=0.0, beta=beta)
+        with torch.no_grad():
+            method.user_head.mul_(5)  # far enough from 0 for s(y_u) to differ from 1/2
+        batch = pairs(method.model, torch.tensor([0]), torch.tensor([1]), torch.tensor([2]))
+        method.loss(batch).backward()
+        slopes.append(method.user_head.grad.squeeze(1))
+    row = batch.user[0].detach()
+    share = torch.sigmoid(row @ method.user_head.detach().squeeze(1))
+    assert abs(2 * share - 1) > 1e-3
+    torch.testing.assert_close(slopes[0] - slopes[1], (2 * share - 1) * row, rtol=1e-4, atol=1e-7)
 
 
 @pytest.fixture(scope="module")

@@ -280,7 +280,7 @@ def test_the_papers_split_takes_a_tenth_twice_and_empties_nothing(tmp_path):
     interactions = rated(tmp_path, text)
     data = made(interactions, split="paper")
     tenth = round(0.1 * len(pairs))
-    assert (len(data.test), len(data.valid)) == (tenth, tenth) and leaks(data, Recipe()) == []
+    assert (len(data.test), len(data.valid)) == (tenth, tenth) and leaks(data, Recipe(split="paper")) == []
     assert len(np.unique(data.train[:, 0])) == data.n_users and len(np.unique(data.train[:, 1])) == data.n_items
     assert made(interactions, split="paper").content == data.content
     assert made(interactions, split="paper", split_seed=1).content != data.content
@@ -303,7 +303,7 @@ def test_a_recipe_that_does_not_fit_its_source_is_named(tmp_path, recipe, said):
     ({"split": "paper", "valid_k": 5}, "does not read valid_k"),
     ({"split": "official_rule", "order": "time"}, "needs test_k"),
     ({"split": "official_rule", "order": "time", "test_k": 5, "valid_k": None}, "only released files"),
-    ({"core": 5}, "does not read core"),
+    ({"split": "released", "core": 5}, "does not read core"), ({"core": 5}, "split: Field required"),
     ({"split": "released", "repeats": "dropped"}, "repeats"),
 ])
 def test_a_recipe_with_a_key_too_many_or_too_few_is_refused(recipe, said):
@@ -351,8 +351,8 @@ def test_unknown_part_is_refused():
     (toy(test=((2, 0),)), "1 user ids are outside 0 to 1"),
 ])
 def test_leaks_are_found(data, found):
-    assert leaks(toy(), Recipe()) == []
-    assert found in leaks(data, Recipe())
+    assert leaks(toy(), Recipe(split="released")) == []
+    assert found in leaks(data, Recipe(split="released"))
 
 
 def test_check_passes_on_sound_data_and_fails_on_a_leak(house):

@@ -108,9 +108,24 @@ def test_a_segment_is_at_most_half_of_its_window_and_lies_anywhere_in_it():
 def test_a_segment_of_the_same_history_belongs_and_another_does_not():
     method, data = method_of(sp=1.0)
     windows, loss, _ = batch_of(method, data)
-    assert loss.isfinite() and loss > 0
-    # Scores lie in (0, 1), so a difference lies in (-1, 1): each window's loss is between log(1 + 1/e) and log(1 + e).
-    assert len(LISTS) * np.log1p(np.exp(-1)) < loss.item() < len(LISTS) * np.log1p(np.exp(1))
+    torch.manual_seed(4)
+    torch.rand(windows.items.shape), torch.rand(windows.items.shape, dtype=torch.float64)  # masks and negatives
+    inside = method.segment(windows).tolist()
+    starts = torch.rand(len(LISTS), dtype=torch.float64).tolist()
+    flat, width, mask, total = sum(LISTS, []), windows.items.shape[1], method.model.mask, 0.0
+    for row, items in enumerate(LISTS):
+        segment, start = inside[row][: len(items)], int(starts[row] * (len(flat) - width + 1))
+        context, right, wrong = (
+            Windows(windows.users[:1], torch.tensor([made]), torch.tensor([len(items)])) for made in (
+                [mask if hidden else item for item, hidden in zip(items, segment, strict=True)],
+                [item if hidden else mask for item, hidden in zip(items, segment, strict=True)],
+                [flat[start + place] if hidden else mask for place, hidden in enumerate(segment)])
+        )
+        assert 1 <= sum(segment) <= len(items) / 2
+        belongs, not_so = (method.model.segment_scores(context, one).item() for one in (right, wrong))
+        total += np.log1p(np.exp(-(belongs - not_so)))
+    assert loss.item() == pytest.approx(total, rel=1e-4)
+    assert abs(total - len(LISTS) * np.log(2)) > 1e-3  # which it would be if both were the same
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def test_a_user_whose_items_are_all_masked_gets_an_empty_list():
     ranking = Ranking(test, train, 2, 4, "cpu")
     lists = collected(ranking, np.zeros((2, 4)), 3)[0]
     assert lists[0].tolist() == [-1, -1, -1]
-    assert ranking.measure(Table(np.zeros((2, 4))), [{}], 3, ("hr",))[0]["hr@3"] == pytest.approx(0.5, abs=0.5)
+    assert ranking.measure(Table(np.zeros((2, 4))), [{}], 3, ("hr",))[0]["hr@3"] in (0, 0.5)
 
 
 def test_repeated_held_out_rows_count_once_as_hit_and_twice_as_relevant():

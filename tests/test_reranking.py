@@ -283,7 +283,6 @@ def test_a_trial_starts_from_the_weights_that_a_run_would_start_from(based, caps
         (lambda rows: rows["Chosen"].update(reranks="CaliRec"), "rows that are trained"),
         (lambda rows: rows["Chosen"].update(rerank="greedy"), "one of calibrated, diversity, fairco, fused"),
         (lambda rows: rows["Chosen"]["settings"]["rerankers"]["calibrated"].update(weight=2), "weight"),
-        (lambda rows: rows["SASRec"].update(not_run="no"), "rows that are trained"),
     ],
 )
 def test_a_mistake_is_named(change, said, monkeypatch):

@@ -77,6 +77,22 @@ def test_needs_one_order_of_the_right_length(wrong):
         last_per_item(np.zeros(2, int), np.zeros(2, int), 1, **wrong)
 
 
+@pytest.mark.parametrize("k", [1, 3])
+def test_a_core_with_a_largest_number_counts_both_before_it_drops_either(k):
+    rng = np.random.default_rng(k)
+    user, item = rng.zipf(1.6, 900) % 90 * 3, rng.zipf(1.6, 900) % 70 + 1000
+    rows = list(range(900))
+    while True:
+        counts = [Counter(column[row] for row in rows) for column in (user, item)]
+        left = [row for row in rows if all(k <= count[column[row]] <= 40 for count, column in
+                                           zip(counts, (user, item), strict=True))]
+        if left == rows:
+            break
+        rows = left
+    assert np.flatnonzero(k_core(user, item, k, most=40)).tolist() == rows
+    assert 0 < len(rows) < k_core(user, item, k).sum()
+
+
 def core_by_hand(user, item, k):
     """The loop of the official code: drop users, then items, until a full pass drops nothing."""
     rows = set(range(len(user)))

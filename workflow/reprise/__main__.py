@@ -8,12 +8,12 @@ import itertools
 import logging
 import pkgutil
 import sys
-import time
 from pathlib import Path
 
 from reprise import stages
 from reprise.config import load_config
 from reprise.errors import RepriseError
+from reprise.logs import start_logging
 
 logger = logging.getLogger("reprise")
 STAGES = sorted(module.name for module in pkgutil.iter_modules(stages.__path__))
@@ -24,9 +24,9 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m reprise", description="Re-run recommender-system papers.")
     parsers = parser.add_subparsers(dest="stage", required=True, metavar="<stage>")
     for name in [only] if only else STAGES:
-        stage = importlib.import_module(f"reprise.stages.{name.replace('-', '_')}")
+        stage = importlib.import_module(f"reprise.stages.{name}")
         sub = parsers.add_parser(
-            name.replace("_", "-"),
+            name,
             help=stage.HELP,
             description=stage.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -52,34 +52,17 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
-def start_logging(log: Path | None) -> None:
-    """Say INFO lines on standard error, and in `log` with the time."""
-    logger.setLevel(logging.INFO)
-    logger.handlers.clear()
-    console = logging.StreamHandler(sys.stderr)
-    console.setFormatter(logging.Formatter("%(message)s"))
-    logger.addHandler(console)
-    if log is not None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(log, encoding="utf-8")
-        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        logger.addHandler(file)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run one stage; return the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    named = argv[0].replace("-", "_") if argv else ""
-    args = build_parser(named if named in STAGES else None).parse_args(argv)
+    args = build_parser(argv[0] if argv and argv[0] in STAGES else None).parse_args(argv)
     start_logging(args.log)
-    started = time.monotonic()
     try:
         args.main(args, load_config(args.configfile, args.config))
     except RepriseError as error:
         # With its arguments: several jobs speak at once.
         logger.error("%s: %s", " ".join(itertools.takewhile(lambda word: not word.startswith("-"), argv)), error.text())
         return 1
-    logger.debug("%s took %.1f s", args.stage, time.monotonic() - started)
     return 0
 
 

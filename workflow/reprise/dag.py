@@ -351,4 +351,4 @@ def _presets(paper: Paper) -> list[str]:
 
 
 def _is_built(paper: Paper, run: Run) -> bool:
-    return run.reading in paper.readings and run.method in paper.methods and not paper.methods[run.method].not_run
+    return run.reading in paper.readings and run.method in paper.methods

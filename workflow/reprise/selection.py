@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from reprise import failures
 from reprise.config import Config
 from reprise.data.catalogue import blocked, load_catalogue
 from reprise.errors import RepriseError
-from reprise.files import read_json
 from reprise.papers import (
     MAIN,
     TUNED,
@@ -134,8 +134,7 @@ def _after_those_behind(paper: Paper, run: Run) -> Iterator[Run]:
 
 def planned(paper: Paper, run: Run, config: Config) -> Planned:
     """Decide whether one run can be run."""
-    reason = (paper.methods[run.method].not_run or not_prepared(paper, run.dataset, config)
-              or no_weights(paper, run, config))
+    reason = not_prepared(paper, run.dataset, config) or no_weights(paper, run, config)
     if reason:
         return Planned(run, None, reason)
     others = [planned(paper, other, config) for other in behind(paper, run)]
@@ -145,26 +144,22 @@ def planned(paper: Paper, run: Run, config: Config) -> Planned:
         return Planned(run, None, None)
     if run.variant == TUNED and not paper.methods[run.method].rerank:
         search = search_of(run.paper, run.dataset, run.method, run.reading, config)
-        reason = _failed(Path(config.results, search.folder, "failure.json"), search.code)
+        reason = failures.reason(Path(config.results, search.folder), search.code)
         if search.chosen(config) is None:
             return Planned(run, None, None if config.retry else reason)
     code = spec_code(spec_of(run, config))
-    failure = Path(config.results, run.folder, "failure.json")
-    return Planned(run, code, None if config.retry else _failed(failure, code))
+    return Planned(run, code, None if config.retry else failures.reason(Path(config.results, run.folder), code))
 
 
 def not_prepared(paper: Paper, dataset: str, config: Config) -> str | None:
-    """Say why a data set cannot be had (nothing built, licence, a person's step, a failure before), or None."""
+    """Say why a data set cannot be had (a licence, an account, a failure before), or None."""
     entry = paper.dataset(dataset)
-    if entry.not_run:
-        return entry.not_run
     places = {source: Path(config.resources, "raw", source) for source in entry.readers}
     reasons = (blocked(load_catalogue()[source], config.licences, raw) for source, raw in places.items())
     if (reason := next(filter(None, reasons), None)) or config.retry:
         return reason
-    failures = (_failed(raw / "failure.json") for raw in places.values())
-    failure = Path(config.results, paper.name, dataset, "failure.json")
-    return next(filter(None, failures), None) or _failed(failure, data_code(entry))
+    failed = next(filter(None, map(failures.reason, places.values())), None)
+    return failed or failures.reason(Path(config.results, paper.name, dataset), data_code(entry))
 
 
 def licences_of(dataset: Dataset) -> set[str]:
@@ -190,13 +185,3 @@ def no_weights(paper: Paper, run: Run, config: Config) -> str | None:
     if not absent:
         return None
     return f"weights: `python -m reprise fetch {absent[0].parent.name}` gets them, or put {', '.join(map(str, absent))}"
-
-
-def _failed(path: Path, code: str | None = None) -> str | None:
-    """The reason in a `failure.json`, unless the code has changed since."""
-    if not path.exists():
-        return None
-    failure = read_json(path)
-    if code is not None and failure.get("code") != code:
-        return None
-    return f"{failure['reason']} (set retry=true to try again)"

@@ -105,7 +105,7 @@ def is_searched(paper: Paper, dataset: str, method: str, reading: str) -> bool:
     A reading that selects on the test set keeps its published settings: to search there would be worse than the paper.
     """
     name, settings = paper.row(method)
-    if settings or paper.methods[name].not_run or not grid_of(paper, name):
+    if settings or not grid_of(paper, name):
         return False
     training = resolve(paper, dataset, reading, method)["training"]
     return (training["fit_on"], training["select_on"]) == ("train", "valid")
@@ -115,7 +115,7 @@ def is_tuned(paper: Paper, dataset: str, method: str, reading: str) -> bool:
     """Say whether a search chooses a row's settings, or, of a re-ranker, those of a row that it re-ranks."""
     name, settings = paper.row(method)
     bases = paper.methods[name].bases.values()
-    if bases and not settings and not paper.methods[name].not_run:
+    if bases and not settings:
         return any(is_tuned(paper, dataset, label, reading) for label, _ in bases)
     return is_searched(paper, dataset, method, reading)
 

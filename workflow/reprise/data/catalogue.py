@@ -15,6 +15,7 @@ from reprise.settings import Field, Settings, checked
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "sources.yaml"
 RECEIPT = "source.json"
+STATUSES = ("official", "rebuilt", "recovered", "small-world")  # from best to furthest
 
 
 class Licence(Settings):
@@ -98,7 +99,7 @@ def load_catalogue(path: str | Path = CATALOGUE) -> dict[str, Source]:
 def blocked(source: Source, licences: Collection[str], raw_folder: str | Path) -> str | None:
     """Say why `source` cannot be had, or None. Looks at the agreed `licences` and at files below `raw_folder` only.
 
-    `raw_folder` is `resources/raw/<source>`. The answer is `licence: ...` or `needs a person: <page>, put <path>`.
+    `raw_folder` is `resources/raw/<source>`. The answer begins with `licence: `.
     """
     agree = source.licence.agree
     if agree is not None and agree not in licences:
@@ -106,5 +107,5 @@ def blocked(source: Source, licences: Collection[str], raw_folder: str | Path) -
     if source.gated is not None:
         absent = [path for file in source.files if not (path := Path(raw_folder) / file.path).is_file()]
         if absent:
-            return f"needs a person: {source.page}, put {', '.join(map(str, absent))}"
+            return f"licence: an account is needed ({source.page}), put {', '.join(map(str, absent))}"
     return None

@@ -17,7 +17,7 @@ from reprise.errors import RepriseError
 MANIFEST = "MANIFEST.csv"
 COLUMNS = ("file", "bytes", "sha256", "status", "public_address")
 # `rebuilt, byte-exact` bytes are the official ones, whoever put them together.
-STATUSES = {
+WORDS = {
     r"official bytes\b": "official",
     r"(rebuilt, )?byte-exact\b": "official",
     r"rebuilt\b": "rebuilt",
@@ -60,7 +60,7 @@ class Mirror:
 
     def _place(self, row: dict[str, str], name: str, file: SourceFile | None) -> Place:
         where = f"{self.manifest}, line {row['line']}"
-        status = next((status for text, status in STATUSES.items() if re.match(text, row["status"])), None)
+        status = next((status for text, status in WORDS.items() if re.match(text, row["status"])), None)
         if status is None or not row["bytes"].isdigit() or not re.fullmatch("[0-9a-f]{64}", row["sha256"]):
             raise RepriseError(where, expected="bytes, a sha256 and a known status", found=str(row))
         if file and file.sha256 and (status == "official") != (row["sha256"] == file.sha256):

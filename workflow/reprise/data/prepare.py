@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +21,6 @@ from reprise.data.reviews import Reviews, random_parts
 from reprise.data.rows import Rows, rows_of
 from reprise.data.splits import id_schemes
 from reprise.errors import RepriseError
-from reprise.files import write_json
 
 Expected = Mapping[str, float | tuple[int, int] | Mapping[int, int]]
 Details = dict[str, int | str | dict[int, int] | dict[str, Counts]]
@@ -185,21 +182,6 @@ def details(prepared: Prepared) -> Details:
     tested, met = (np.bincount(pairs[:, 1], minlength=prepared.n_items) > 0 for pairs in (prepared.test, both))
     counts |= {"unmet_items": int((~tested & ~met).sum()), "cold_items": int((tested & ~met).sum())}
     return counts
-
-
-@contextlib.contextmanager
-def noting_failure(folder: Path, code: str) -> Iterator[None]:
-    """Leave `failure.json` in a data set's folder if the block fails, and remove it if it ends well.
-
-    `code` is `papers.data_code`: with other code or another entry in `paper.yaml` the failure is forgotten.
-    """
-    failure = folder / "failure.json"
-    try:
-        yield
-    except RepriseError as error:
-        write_json(failure, {"reason": error.reason(), "code": code, "date": datetime.date.today().isoformat()})
-        raise
-    failure.unlink(missing_ok=True)
 
 
 def compare(expect: Expected, found: Expected) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from reprise.data.archives import unpack
-from reprise.data.catalogue import Source, SourceFile
+from reprise.data.catalogue import STATUSES, Source, SourceFile
 from reprise.data.disk import disk_errors
 from reprise.data.download import Place, download
 from reprise.data.mirror import Mirror
@@ -19,7 +19,6 @@ from reprise.files import read_json, sha256, write_json
 
 logger = logging.getLogger("reprise")
 
-STATUSES = ("official", "rebuilt", "recovered", "small-world")  # from best to furthest
 # Sums of files without a published one live apart from the receipt, which Snakemake deletes before it fetches again.
 TRUSTED = "trusted.json"
 

@@ -20,7 +20,7 @@ class Recipe(Settings):
     first appear. The last two take their core over ratings of every value, before `min_rating`.
     """
 
-    split: Literal["released", "official_rule", "paper", "leave_one_out", "user_tenths", "listed"] | None = None
+    split: Literal["released", "official_rule", "paper", "leave_one_out", "user_tenths", "listed"]
     min_rating: float | None = Field(None, description="only ratings of at least this are interactions")
     window: tuple[str, str] | None = Field(
         None, description="only interactions whose `date`, a text, lies between these two texts, ends included"
@@ -33,6 +33,7 @@ class Recipe(Settings):
         "alone; train_items: so too, but counted on all rows and dropped from the training part only, after the "
         "held-out parts were taken, which keep theirs",
     )
+    core_most: int | None = Field(None, ge=1, description="core_rule repeated: also those with more rows than this")
     candidates: Literal["kept", "met", "catalogue"] = Field(
         "kept",
         description="items that can be recommended: with a row left, or with one in the source, or all that it lists",
@@ -99,8 +100,8 @@ class Recipe(Settings):
             "released": {"valid_k", "valid_seed", "repeats"},
             "official_rule": {"order", "test_k", "min_rating", "core", "valid_k", "repeats"},
             "paper": {"split_seed", "min_rating", "core", "repeats"},
-            "leave_one_out": by_user | {"window", "id_seed", "repeats", "merged_time", "actions", "cuts", "nearest_to",
-                                        "ties", "tie_seed", "valid_from", "review_seed"},
+            "leave_one_out": by_user | {"core_most", "window", "id_seed", "repeats", "merged_time", "actions", "cuts",
+                                        "nearest_to", "ties", "tie_seed", "valid_from", "review_seed"},
             "user_tenths": by_user,
             "listed": by_user,
         }.get(self.split, set())
@@ -112,6 +113,8 @@ class Recipe(Settings):
         for key, base in (("core_rule", self.core), ("provider_missing", self.provider)):
             if key in given and base is None:
                 raise ValueError(f"{key} needs {key.split('_')[0]}")
+        if self.core_most and (self.core_rule != "repeated" or self.core_most < (self.core or 1)):
+            raise ValueError("core_most needs core_rule: repeated, and is no less than core")
         if "tie_seed" in given and self.ties != "random":
             raise ValueError("tie_seed needs ties: random")
         if self.merged_time and (self.repeats != "merged" or self.order == "position"):

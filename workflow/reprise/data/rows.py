@@ -172,7 +172,7 @@ def _core(rows: pd.DataFrame, recipe: Recipe, where: str) -> np.ndarray:
     """Mark the rows that the recipe's core keeps, [N] bool."""
     user, item, k = rows["user"].to_numpy(), rows["item"].to_numpy(), recipe.core or 1
     if recipe.core_rule == "repeated":
-        kept = k_core(user, item, k)
+        kept = k_core(user, item, k, recipe.core_most)
     else:
         kept = often(item, k)
         if recipe.core_rule == "once":

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 
-def k_core(user: np.ndarray, item: np.ndarray, k: int) -> np.ndarray:
+def k_core(user: np.ndarray, item: np.ndarray, k: int, most: int | None = None) -> np.ndarray:
     """Mark the rows of the k-core: what is left once no user and no item has fewer than `k` rows.
 
     Which of the two is dropped first does not matter: the k-core is the largest such set, and there is only one.
-    Repeated rows count each time.
+    Repeated rows count each time. With `most`, nobody may have more rows either; then it does matter, and users and
+    items are counted before either is dropped, again and again (RecBole's `user_inter_num_interval`).
 
     Parameters
     ----------
@@ -25,7 +26,8 @@ def k_core(user: np.ndarray, item: np.ndarray, k: int) -> np.ndarray:
     while True:
         enough = np.ones(len(kept), dtype=bool)
         for column in ids:
-            enough &= np.bincount(column)[column] >= k
+            counts = np.bincount(column)[column]
+            enough &= (counts >= k) & (counts <= (most or len(counts)))
         if enough.all():
             break
         kept, ids = kept[enough], [column[enough] for column in ids]

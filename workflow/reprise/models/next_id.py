@@ -13,7 +13,7 @@ from torch import Tensor
 
 from reprise.data.interactions import Interactions
 from reprise.models.sequential import feature
-from reprise.models.sequential.rules import Rule, largest
+from reprise.models.sequential.rules import Rule, largest, last
 from reprise.settings import Field, Settings
 
 
@@ -21,16 +21,29 @@ class Options(Settings):
     """Settings of the rule."""
 
     ids: Literal["appearance", "shuffled", "train_appearance"] = Field(description="how the items are numbered")
+    interleaved: bool = Field(False, description="whether the numbers after the last item met take turns with these")
 
 
 class Model(Rule):
-    """max(history) + 1, + 2, ..., as far as there are items."""
+    """max(history) + 1, + 2, ..., as far as there are items.
+
+    `interleaved`: max + 1, last + 1, max + 2, last + 2, ..., each number once and none that was met.
+    """
 
     def __init__(self, options: Options, interactions: Interactions, generator: torch.Generator):
         super().__init__(interactions)
+        self.interleaved = options.interleaved
         self.numbers = feature(interactions, options.ids).single()
 
     def scores(self, users: Tensor, history: Interactions) -> Tensor:
-        """Minus the distance above the largest number, [B, n_items] for `users` [B]; -inf from there down."""
-        scores = largest(users, history, self.numbers).float()[:, None] - self.numbers.float()  # exact, to 2^24
-        return scores.masked_fill_(scores >= 0, -torch.inf)
+        """Minus the place on the list, [B, n_items] for `users` [B]; -inf for what is on none."""
+        numbers = self.numbers.float()  # exact, to 2^24
+        ahead = numbers - largest(users, history, self.numbers).float()[:, None]
+        places = torch.where(ahead > 0, ahead, torch.inf)
+        if self.interleaved:
+            # The first turn is max + 1's, so of a number on both lists the earlier place counts.
+            beyond = numbers - last(users, history, self.numbers).float()[:, None]
+            places = torch.minimum(2 * places - 1, torch.where(beyond > 0, 2 * beyond, torch.inf))
+            owner, position = history.of_users(users)
+            places[owner, history.items[position]] = torch.inf
+        return -places

@@ -47,19 +47,12 @@ def check(paper: Paper, where: str) -> None:
     for key, dataset in paper.datasets.items():
         if key != dataset.label.lower().replace(" ", "-"):
             raise RepriseError(f"{where}, datasets.{key}", expected="the lower-cased label as key", found=dataset.label)
-        missing = [field for field in ("source", "reader", "split") if getattr(dataset, field) is None]
-        if missing and not dataset.not_run:
-            raise RepriseError(
-                f"{where}, datasets.{key}",
-                expected="source, reader and split, or not_run with a reason",
-                found="no " + ", ".join(missing),
-            )
     for name, exhibit in paper.exhibits.items():
         for key in exhibit.datasets:
             entry(paper.datasets, key, f"{where}, {name}: data set")
         for label in (*exhibit.methods, *exhibit.floor):
-            row, settings = paper.row(label)
-            for reading in paper.readings if settings and not paper.methods[row].not_run else ():
+            _, settings = paper.row(label)
+            for reading in paper.readings if settings else ():
                 for key in exhibit.datasets:
                     resolve(paper, key, reading, label)
         for gain in exhibit.gains:
@@ -99,12 +92,10 @@ def check(paper: Paper, where: str) -> None:
         _check_bases(paper, name, where)
         for key in method.datasets:
             entry(paper.datasets, key, f"{where}, methods.{name}.datasets: data set")
-        if not method.not_run:
-            for reading in paper.readings:
-                for key, dataset in paper.datasets.items():
-                    if not dataset.not_run:
-                        resolve(paper, key, reading, name)
-            _check_grid(paper, name, where)
+        for reading in paper.readings:
+            for key in paper.datasets:
+                resolve(paper, key, reading, name)
+        _check_grid(paper, name, where)
 
 
 def _check_layers(row: Method, used: Mapping[str, set[str | None]], where: str) -> None:
@@ -152,7 +143,7 @@ def _check_bases(paper: Paper, name: str, where: str) -> None:
                            found=", ".join(given))
     for label, _ in row.bases.values():
         base = paper.method(label)
-        if base.rerank or (base.not_run and not row.not_run):
+        if base.rerank:
             raise RepriseError(f"{where}.reranks", expected="rows that are trained", found=label)
 
 

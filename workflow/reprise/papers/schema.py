@@ -47,8 +47,8 @@ class Dataset(Recipe):
     """One data set: where it comes from, how it is made (`Recipe`), what must come out."""
 
     label: str
-    source: str | None = None
-    reader: str | None = None
+    source: str
+    reader: str
     expect: dict[str, int | float | tuple[int, int] | dict[int, int]] = Field(
         default_factory=dict,
         description="counts that must come out: of stats.json, a histogram as a mapping, a range as its two ends",
@@ -69,13 +69,12 @@ class Dataset(Recipe):
         None, description="why it can be no more than like the paper's: numbers on it are judged as a trend"
     )
     misprints: dict[str, str] = Field({}, description="by statistic that the paper prints wrongly, what it does to it")
-    not_run: str | None = Field(None, description="why nothing is run on it yet")
 
     @property
     def readers(self) -> dict[str, str]:
         """The sources that it is made from, and the reader of each."""
         pairs = {self.source: self.reader, self.lists: self.lists_reader, self.known: self.known_reader}
-        return {source: reader for source, reader in pairs.items() if source and reader}
+        return {source: reader for source, reader in pairs.items() if source and reader}  # most have the first alone
 
 
 class OnDataset(Layer):
@@ -115,7 +114,6 @@ class Method(Settings):
         description="the row, or rows in the file's order, whose runs on the same data and with the same seed it ranks "
         "anew; `FM@+1000` is FM's with that seed + 1000",
     )
-    not_run: str | None = Field(None, description="why it is not run yet")
 
     @property
     def component(self) -> str:

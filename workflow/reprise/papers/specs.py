@@ -189,7 +189,7 @@ def variant_of(paper: Paper, label: str, dataset: str, reading: str) -> tuple[st
     name, settings = paper.row(label)
     row = paper.methods[name]
     own: dict[str, Any] = {}
-    if settings and not row.not_run:
+    if settings:
         spec = resolve(paper, dataset, reading, name)
         own = spec.get("model", {}) | spec[row.component]
     other = {key: value for key, value in sorted(settings.items()) if own.get(key) != value}

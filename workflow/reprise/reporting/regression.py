@@ -123,7 +123,7 @@ def _no_data(paper: Paper, key: str, config: Config) -> str:
         return reason or ""
     places = (
         Path(config.results, paper.name, key, "data", "stats.json"),
-        Path(config.resources, "raw", str(entry.source)),
+        Path(config.resources, "raw", entry.source),
     )
     return "" if any(place.exists() for place in places) else "data not present"
 

@@ -73,13 +73,8 @@ class Results:
         if label and not self.paper.has_row(label):
             return f"{label}: no row of paper.yaml"
         method = self.paper.row(label)[0] if label else ""
-        entry, row = self.paper.datasets.get(dataset), self.paper.methods.get(method)
-        if entry and entry.not_run:
-            return entry.not_run
         if not self.config.keeps("datasets", dataset):
             return self._left_out("datasets")
-        if row and row.not_run:
-            return row.not_run
         for key, name in (("methods", method), ("readings", reading)):
             if name and not self.config.keeps(key, name):
                 return self._left_out(key)

@@ -48,7 +48,6 @@ SYMBOLS = {
 def shortcuts_of(paper: Paper, dataset: str, reading: str, label: str, most: int | None = None) -> list[str]:
     """The shortcuts that the runs of a row take, or those that it ranks anew, with `most` as cap of their epochs."""
     rows = (label, *(base for base, _ in paper.method(label).bases.values()))
-    rows = [row for row in rows if not paper.method(row).not_run]
     specs = [resolve(paper, dataset, reading, row) for row in rows]
     parts = [spec.get(part, {}) for spec in specs for part in ("model", "method")]
     chosen = [(key, value) for part in parts for key, value in part.items()

@@ -59,7 +59,7 @@ def main(args: argparse.Namespace, config: Config) -> None:
                            found=", ".join(f"--{name} {count}" for name, count in wrong.items()))
     paper = load_paper(args.paper)
     if args.method == "all":
-        _each_apart([name for name, method in paper.methods.items() if not method.not_run and not method.rerank
+        _each_apart([name for name, method in paper.methods.items() if not method.rerank
                      and trainer_of(method.method) != "texts"])
         return
     if paper.method(args.method).rerank:

@@ -10,9 +10,10 @@ import logging
 from pathlib import Path
 
 from reprise.config import Config
-from reprise.data.prepare import leaks, noting_failure
+from reprise.data.prepare import leaks
 from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
+from reprise.failures import noting
 from reprise.files import write_json
 from reprise.papers import data_code, load_paper
 
@@ -32,7 +33,7 @@ def main(args: argparse.Namespace, config: Config) -> None:
     (folder / "check.json").unlink(missing_ok=True)
     prepared = Prepared.load(folder)
     dataset = load_paper(args.paper).dataset(args.dataset)
-    with noting_failure(folder.parent, data_code(dataset)):
+    with noting(folder.parent, data_code(dataset)):
         if found := leaks(prepared, dataset):
             raise RepriseError(str(folder), expected="disjoint parts and ids contiguous from 0", kind="data",
                                found="; ".join(found), fix="look at the source and its split; nothing is trained on it")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import datetime
 import difflib
 import logging
 from pathlib import Path
@@ -14,11 +12,10 @@ from reprise.data.catalogue import CATALOGUE, RECEIPT, Source, blocked, load_cat
 from reprise.data.disk import disk_errors, exclusive, megabytes
 from reprise.data.raw import obtain
 from reprise.errors import RepriseError
+from reprise.failures import noting
 from reprise.files import write_json
 
 HELP = "download, verify and unpack the raw files of one source"
-FAILURE = "failure.json"
-
 logger = logging.getLogger("reprise")
 
 
@@ -38,15 +35,10 @@ def main(args: argparse.Namespace, config: Any) -> None:
     if reason := blocked(source, config.licences, folder):
         kind, _, what = reason.partition(": ")
         raise RepriseError(what, fix=source.gated.steps if source.gated else f"read {source.page} first", kind=kind)
-    with exclusive(folder):
-        try:
-            receipt = obtain(source, folder, config.mirror)
-            with disk_errors(folder):
-                write_json(folder / RECEIPT, receipt)
-        except RepriseError as error:
-            _note(folder / FAILURE, error)
-            raise
-        (folder / FAILURE).unlink(missing_ok=True)
+    with exclusive(folder), noting(folder):
+        receipt = obtain(source, folder, config.mirror)
+        with disk_errors(folder):
+            write_json(folder / RECEIPT, receipt)
     size = megabytes(sum(entry["bytes"] for entry in receipt["files"]))
     logger.info("fetched %s: %d files, %s, %s", source.key, len(receipt["files"]), size, receipt["status"])
 
@@ -58,10 +50,3 @@ def _known(key: str) -> Source:
         fix = f"did you mean {', '.join(near or catalogue)}?"
         raise RepriseError(str(CATALOGUE), expected="a source of the catalogue", found=key, fix=fix)
     return catalogue[key]
-
-
-def _note(path: Path, error: RepriseError) -> None:
-    date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    # On a full disk the note may not fit either; the error itself is what must come through.
-    with contextlib.suppress(OSError):
-        write_json(path, {"reason": error.reason(), "kind": error.kind, "date": date})

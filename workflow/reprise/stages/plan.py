@@ -87,11 +87,7 @@ def describe(paper: Paper, planned: list[Planned], config: Config) -> Iterable[s
     if len(sizes) < len(waiting):
         parts += f"; {len(waiting) - len(sizes)} runs of unknown size"
     yield f"space: {(fetched + sum(sizes)) / 1e9:.2f} GB ({parts})"
-    reasons = Counter(
-        (one.run.dataset, one.reason) if paper.methods[one.run.method].not_run is None else (one.run.method, one.reason)
-        for one in planned
-        if one.reason
-    )
+    reasons = Counter((one.run.dataset, one.reason) for one in planned if one.reason)
     for (what, reason), count in reasons.items():
         yield f"not run: {count} runs of {what}: {reason}"
 

@@ -12,9 +12,9 @@ import logging
 from pathlib import Path
 
 from reprise.config import Config
-from reprise.data.prepare import ORDERED, noting_failure, prepare
-from reprise.data.raw import STATUSES
-from reprise.errors import RepriseError
+from reprise.data.catalogue import STATUSES
+from reprise.data.prepare import ORDERED, prepare
+from reprise.failures import noting
 from reprise.files import read_json
 from reprise.papers import Dataset, data_code, load_paper
 
@@ -31,16 +31,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace, config: Config) -> None:
     """Prepare one data set of one paper."""
     dataset = load_paper(args.paper).dataset(args.dataset)
-    if dataset.source is None:
-        raise RepriseError(f"{args.paper} {args.dataset}", expected="a data set with a source",
-                           found=f"not run: {dataset.not_run}")
     canonical = Path(config.resources) / "canonical" / dataset.source
     lists, known = (canonical.with_name(other) if other else None for other in (dataset.lists, dataset.known))
     folder = Path(config.results) / args.paper / args.dataset
     status = max((read_json(place / "canonical.json")["status"] for place in (canonical, lists, known) if place),
                  key=STATUSES.index)
     expect = dataset.expect | dataset.expect_if.get(status, {})
-    with noting_failure(folder, data_code(dataset)):
+    with noting(folder, data_code(dataset)):
         prepared, details = prepare(canonical / "interactions.parquet", dataset, status=status, expect=expect,
                                     where=f"{args.paper} {args.dataset}", items=canonical / "items.parquet",
                                     users=canonical / "users.parquet",

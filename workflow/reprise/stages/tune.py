@@ -16,11 +16,12 @@ from typing import Any
 
 from reprise.config import Config
 from reprise.errors import RepriseError
+from reprise.failures import noting
 from reprise.files import replacing, write_json
 from reprise.papers import grid_of, load_paper
 from reprise.training.behind import Behind, placed
 from reprise.training.devices import leased
-from reprise.training.execution import noting_failure, prepared_data, set_up_torch
+from reprise.training.execution import prepared_data, set_up_torch
 from reprise.training.options import TRIAL_SEED
 from reprise.training.store import cell_fingerprint, locked
 from reprise.tuning import Point, Search, is_searched, search_of, trial_code
@@ -50,7 +51,7 @@ def main(args: argparse.Namespace, config: Config) -> None:
     folder, what = Path(config.results, search.folder), f"{args.method} {args.dataset} {args.reading}"
     if len(search.specs) < config.trials:
         logger.info("tune %s: the grid has %d points, fewer than trials=%d", what, len(search.specs), config.trials)
-    with noting_failure(folder) as noted, leased(config.device, Path(config.resources, "locks")) as device:
+    with noting(folder) as noted, leased(config.device, Path(config.resources, "locks")) as device:
         data = prepared_data(args.paper, args.dataset, config)
         noted["code"] = search.code
         trials = []

@@ -19,6 +19,7 @@ from typing import Any
 from reprise.config import Config
 from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
+from reprise.failures import noting
 from reprise.files import read_json, write_json
 from reprise.papers import Run, load_paper, preset_name, spec_code
 from reprise.training.behind import Behind, placed
@@ -226,32 +227,11 @@ def executing(run: Run, config: Config) -> Iterator[Execution]:
     success removes it."""
     row = load_paper(run.paper).methods[run.method]
     processes = processes_of(None if row.rerank else row.method, config)
-    with noting_failure(Path(config.results, run.folder)) as noted:
+    with noting(Path(config.results, run.folder)) as noted:
         with leased(config.device, Path(config.resources, "locks"), processes) as device:
             execution = Execution(run, config, device)
             noted["code"] = execution.code
             yield execution
-
-
-@contextlib.contextmanager
-def noting_failure(folder: Path) -> Iterator[dict[str, Any]]:
-    """Leave `failure.json` in `folder` if the block fails, and remove it if it ends well.
-
-    The block says as `code` what it tried: with other code the failure is forgotten.
-    """
-    noted: dict[str, Any] = {"code": None}
-    failure = folder / "failure.json"
-    try:
-        yield noted
-    except Exception as error:
-        reason = (
-            error.reason() if isinstance(error, RepriseError) else f"{type(error).__name__}: {error}".splitlines()[0]
-        )
-        if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
-            reason = f"memory: {reason}"
-        write_json(failure, {"reason": reason, **noted, "date": datetime.date.today().isoformat()})
-        raise
-    failure.unlink(missing_ok=True)
 
 
 def prepared_data(paper: str, dataset: str, config: Config) -> Prepared:
@@ -279,9 +259,10 @@ def set_up_torch(device: str, threads: int) -> Any:
 
 
 def keep_freed_memory() -> None:
-    """Ask the allocator to keep what is freed: a step frees and takes the same few megabytes, and giving them back to
-    the system in
-    between cost a third of a step's time."""
+    """Ask the allocator to keep what is freed.
+
+    A step frees and takes the same few megabytes; giving them back to the system in between cost a third of its time.
+    """
     with contextlib.suppress(OSError, AttributeError):  # not glibc
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(M_TRIM_THRESHOLD, 1 << 28)

@@ -19,10 +19,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reprise.__main__ import start_logging
 from reprise.config import make_config
 from reprise.errors import RepriseError
 from reprise.files import read_json, write_json
+from reprise.logs import start_logging
 from reprise.runs import Run
 
 if TYPE_CHECKING:

@@ -34,3 +34,9 @@ def largest(users: Tensor, history: Interactions, numbers: Tensor) -> Tensor:
     """The largest number in the history of `users` [B], [B] int64; 0 without one. `numbers` [n_items] runs from 1."""
     owner, position = history.of_users(users)
     return torch.zeros_like(users).scatter_reduce_(0, owner, numbers[history.items[position]], "amax")
+
+
+def last(users: Tensor, history: Interactions, numbers: Tensor) -> Tensor:
+    """The number of the last item in the history of `users` [B], [B] int64; 0 without one."""
+    ends = history.offsets[users + 1] - 1
+    return torch.where(history.degrees[users] > 0, numbers[history.items[ends.clamp(min=0)]], 0)
