@@ -18,6 +18,7 @@ from reprise.reporting.answers import Answers
 from reprise.reporting.finished import _timed, times_of
 from reprise.reporting.lookup import Cell, Missing
 from reprise.reporting.results import Results
+from reprise.reporting.tidy import empty
 
 PAPER = load_paper("dacsr")
 
@@ -91,7 +92,7 @@ def test_a_table_shows_the_median_and_its_ratio_to_the_first_row(measured):
 def test_a_claim_on_times_has_the_passes_for_seeds(measured):
     config, runs = measured
     answers = Answers.__new__(Answers)
-    answers.reading, answers.results = "sound", Results(PAPER, config, pd.DataFrame(), runs)
+    answers.reading, answers.results = "sound", Results(PAPER, config, empty(), runs)
     passes = answers.sample(Cell("ml-1m", "DACSR", "response_time", 20))
     assert passes.means.shape == (5,) and passes.means.mean() == pytest.approx(6e-4) and not passes.spread.size
     with pytest.raises(Missing, match="no run|was measured"):

@@ -31,8 +31,8 @@ from reprise.training.options import TRIAL_SEED
 from reprise.tuning import Search, is_tuned, row_of, search_of, shown_under, spec_of
 
 
-def papers(config: Config) -> list[Paper]:
-    """The papers that `config` selects; an unknown name of a paper, data set, method or reading is an error."""
+def check_names(config: Config) -> None:
+    """Raise RepriseError where `config` selects a paper, data set, method, reading or licence that nobody has."""
     every = [load_paper(name) for name in paper_names()]
     known = {
         "papers": {paper.name for paper in every},
@@ -49,7 +49,12 @@ def papers(config: Config) -> list[Paper]:
     licences = {source.licence.agree for source in load_catalogue().values()} - {None}
     for agreed in set(config.licences) - licences:
         raise RepriseError(f"config licences={agreed}", expected="some of " + ", ".join(sorted(licences)), found=agreed)
-    return [paper for paper in every if config.keeps("papers", paper.name)]
+
+
+def papers(config: Config) -> list[Paper]:
+    """The papers that `config` selects, whose names are checked."""
+    check_names(config)
+    return [paper for paper in map(load_paper, paper_names()) if config.keeps("papers", paper.name)]
 
 
 def datasets_of(paper: Paper, exhibit: Exhibit | None, config: Config) -> list[str]:

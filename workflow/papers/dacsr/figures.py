@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
-from reprise.reporting.plots import COLOURS, MARKERS, Canvas, line, nothing_to_draw
+from reprise.reporting.plots import COLOURS, MARKERS, Canvas, line, nothing_to_draw, one_legend
 from reprise.reporting.wording import metric_label
 
 AXES = {"weight": "λ, weight of calibration", "temperature": "τ, temperature"}
@@ -29,7 +29,7 @@ def figure3(canvas: Canvas) -> tuple[Figure, pd.DataFrame]:
         row[len(metrics) // 2].set_title(f"{canvas.label(dataset, part)}, {reading} reading")
     for axes in panels[-1]:
         axes.set_xlabel(AXES["weight"])
-    _one_legend(figure, panels.ravel())
+    one_legend(figure)
     return figure, cells.drop(columns=["row"])
 
 
@@ -53,7 +53,7 @@ def figure4(canvas: Canvas) -> tuple[Figure, pd.DataFrame]:
         axes.set_title(f"{canvas.label(dataset, part)}\n{reading} reading")
         axes.set_xlabel(AXES["temperature"])
         every += [axes, right]
-    _one_legend(figure, every)
+    one_legend(figure)
     return figure, cells.drop(columns=["row"])
 
 
@@ -83,7 +83,7 @@ def figure5(canvas: Canvas) -> tuple[Figure, pd.DataFrame]:
         axes.set_xlabel("attribute, by its rank in a user's history")
         axes.set_title(f"{canvas.label(dataset, part)}\n{reading} reading")
     panels[0].set_ylabel("mean share")
-    _one_legend(figure, panels)
+    one_legend(figure)
     return figure, groups
 
 
@@ -102,10 +102,3 @@ def _printed_points(axes, canvas: Canvas, dataset: str, method: str, metric: str
     for value in printed:
         axes.plot([0.5], [value], color="#555555", linestyle="", marker=MARKERS[style], markersize=9, fillstyle="none",
                   label=f"paper, Table 2: {method}")
-
-
-def _one_legend(figure: Figure, every) -> None:
-    """Name every line once, below all panels."""
-    named = {label: handle for axes in every for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    columns = min(4, max(2, int(figure.get_figwidth() // 2.2)))
-    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns)

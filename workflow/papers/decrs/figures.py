@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 from reprise.evaluation.groups import SIDES
-from reprise.reporting.plots import Canvas, line, nothing_to_draw
+from reprise.reporting.plots import Canvas, line, nothing_to_draw, one_legend
 from reprise.reporting.wording import metric_label
 
 ITEMS = dict(zip(SIDES, ("items of the user's largest group", "other items"), strict=True))
@@ -31,7 +31,7 @@ def figure1(canvas: Canvas) -> tuple[Figure, pd.DataFrame]:
         axes.set_xlabel("true rating")
         axes.set_ylabel("mean predicted s(score)")
         axes.set_xticks(sorted(groups["rating"].unique()))
-    _one_legend(figure)
+    one_legend(figure)
     return figure, groups
 
 
@@ -71,15 +71,5 @@ def _over_drift(canvas: Canvas) -> tuple[Figure, pd.DataFrame]:
             axes.set_xticks(sizes["place"], ticks)
             axes.set_xlabel("drift eta (users)")
         row[0].set_ylabel(metric_label(metric, 20))
-    _one_legend(figure)
+    one_legend(figure)
     return figure, groups
-
-
-def _one_legend(figure: Figure) -> None:
-    """Name every line once, below all panels."""
-    named = {
-        label: handle
-        for axes in figure.axes
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=3)

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 from matplotlib.figure import Figure
 from reprise.reporting.comparisons import CONTRADICTED, HOLDS, UNDECIDED, judge_sweep
-from reprise.reporting.plots import MARKERS, Canvas, line, nothing_to_draw
+from reprise.reporting.plots import MARKERS, Canvas, line, nothing_to_draw, one_legend
 from reprise.reporting.wording import metric_label, seeds_text
 
 CURVES = {"own_epoch": "each c at its own best epoch", "fixed_epoch": "epoch of the selected run, c alone varies"}
@@ -52,7 +52,7 @@ def figure7(canvas: Canvas) -> tuple[Figure, pd.DataFrame]:
         row[0].set_ylabel(metric_label("hr", 20))
     for axes in panels[-1]:
         axes.set_xlabel("reference value c (no unit)")
-    _one_legend(figure, panels.ravel())
+    one_legend(figure)
     return figure, sweep
 
 
@@ -148,7 +148,7 @@ def _grouped(
             axes.set_title(f"{' and '.join(methods)}, {reading} reading\n{about}")
             axes.set_xlabel(f"{'interactions of the item' if kind == 'items' else 'items of the user'} in training")
             right_axes.append(right)
-    _one_legend(figure, [*panels.ravel(), *right_axes])
+    one_legend(figure)
     return figure, groups
 
 
@@ -200,7 +200,7 @@ def figure12(canvas: Canvas) -> tuple[Figure, pd.DataFrame]:
         row[1].set_title(f"{reading} reading, {canvas.label(dataset, part)}")
     for axes in panels[-1]:
         axes.set_xlabel("K (length of the list)")
-    _one_legend(figure, panels.ravel())
+    one_legend(figure)
     return figure, cells
 
 
@@ -220,13 +220,3 @@ def _printed_point(axes, canvas: Canvas, dataset: str, method: str, metric: str,
             fillstyle="none",
             label="hollow: paper, Table 2" if not style else None,
         )
-
-
-def _one_legend(figure: Figure, every) -> None:
-    """Name every line once, below all panels."""
-    named = {
-        label: handle
-        for axes in every
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=2)

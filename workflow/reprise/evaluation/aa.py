@@ -9,6 +9,8 @@ from scipy import stats
 from reprise.errors import RepriseError
 from reprise.evaluation.significance import Sample, paired_users, two_level_interval, welch
 
+TESTS = ("welch", "two_level", "paired_t", "paired_wilcoxon")
+
 
 def false_positive_rates(
     matrix: np.ndarray, seeds_per_side: int, pairs: int = 200, level: float = 0.05, seed: int = 0
@@ -22,9 +24,8 @@ def false_positive_rates(
     Returns
     -------
     dict
-        `welch`, `two_level`, `paired_t`, `paired_wilcoxon`: the share of pairs called different (the paired tests see
-        the first seed of each side); `low`, `high`: where 95 % of honest tests at `level` lie at this many pairs
-        (binomial); `pairs`, `independent_pairs`.
+        `TESTS`: the share of pairs called different (the paired tests see the first seed of each side); `low`, `high`:
+        where 95 % of honest tests at `level` lie at this many pairs (binomial); `pairs`, `independent_pairs`.
 
     Raises
     ------
@@ -39,7 +40,7 @@ def false_positive_rates(
     groups = np.concatenate(shuffles).reshape(-1, 2, seeds_per_side)[:pairs]
 
     called = np.array([_called_different(matrix[a], matrix[b], level) for a, b in groups])
-    rates = dict(zip(("welch", "two_level", "paired_t", "paired_wilcoxon"), called.mean(0).tolist(), strict=True))
+    rates = dict(zip(TESTS, called.mean(0).tolist(), strict=True))
     low, high = stats.binom.ppf([0.025, 0.975], pairs, level) / pairs
     bounds = {"low": float(low), "high": float(high)}
     return rates | bounds | {"pairs": pairs, "independent_pairs": min(pairs, per_shuffle)}

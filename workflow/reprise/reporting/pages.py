@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from reprise.evaluation.aa import TESTS
 from reprise.reporting import rendering, wording
 from reprise.reporting.scorecard import CLAIM_WORDS, NUMBER_WORDS, Section
 
-TESTS = {
-    "welch": "Welch over seeds (decides)",
-    "two_level": "interval over seeds and users (decides)",
-    "paired_t": "paired t over one seed's users (shown)",
-    "paired_wilcoxon": "Wilcoxon over one seed's users (shown)",
-}
+TITLES = ("Welch over seeds (decides)", "interval over seeds and users (decides)",
+          "paired t over one seed's users (shown)", "Wilcoxon over one seed's users (shown)")  # of `TESTS`
 
 
 def false_alarms(study: dict[str, Any]) -> list[tuple[str, str, str, str]]:
@@ -25,7 +22,7 @@ def false_alarms(study: dict[str, Any]) -> list[tuple[str, str, str, str]]:
             found["verdict"][test],
         )
         for name, found in study.get("metrics", {}).items()
-        for test, title in TESTS.items()
+        for test, title in zip(TESTS, TITLES, strict=True)
     ]
 
 
@@ -39,7 +36,7 @@ def html(sections: list[Section], study: dict[str, Any]) -> str:
 
 
 def markdown(sections: list[Section], study: dict[str, Any]) -> str:
-    """Render the same as Markdown, for a terminal or a pull request; figures are left to the page."""
+    """Render the same as Markdown, for a terminal or a pull request; figures, orders and costs are left to the page."""
     lines = ["# Scorecard", ""]
     if alarms := false_alarms(study):
         heads = ["metric", "test", "called a method different from itself", "at a level of 5 %"]

@@ -238,6 +238,14 @@ def nothing_to_draw(canvas: Canvas) -> Figure:
     return figure
 
 
+def one_legend(figure: Figure) -> None:
+    """Name every line once, below all panels."""
+    named = {label: handle for axes in figure.axes
+             for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    columns = min(4, max(2, int(figure.get_figwidth() // 2.2)))
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns)
+
+
 def line(axes: Axes, part: pd.DataFrame, x: str, style: int, label: str, **options: object) -> None:
     """Draw mean over `x` as line number `style`, with one standard deviation to either side where there is one.
 

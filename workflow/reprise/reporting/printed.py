@@ -10,21 +10,6 @@ from reprise.papers import Exhibit, Paper, claim_ids
 from reprise.reporting.tidy import read_tidy
 
 PRINTED = ["table", "dataset", "backbone", "method", "metric", "k", "group", "printed", "decimals", "source"]
-CLAIMED = [
-    "id",
-    "text",
-    "kind",
-    "dataset",
-    "backbone",
-    "lhs",
-    "rhs",
-    "metric",
-    "k",
-    "group",
-    "value",
-    "source",
-    "printed_check",
-]
 SLOT = ["table", "dataset", "metric", "k", "group"]
 
 

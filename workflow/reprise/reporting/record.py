@@ -68,7 +68,7 @@ def _same_numbers(older: pd.DataFrame, newer: pd.DataFrame) -> bool:
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
     """Per cell mean, sd, seeds and `atol`, the half width of the interval that one more seed should fall into."""
-    table = cells(newest(runs))
+    table = cells(newest(runs).assign(origin=""))
     spread = [
         prediction_interval(sd, seeds) if seeds > 1 else 0.0
         for sd, seeds in zip(table["sd"], table["seeds"], strict=True)

@@ -32,7 +32,8 @@ def recorded(paper: Paper, config: Config) -> pd.DataFrame:
     rows = rows[wanted.astype(bool) & ~rows["metric"].isin(TIMED)]
     absent = {key: _no_data(paper, key, config) for key in rows["dataset"].unique()}
     why = [
-        absent[dataset] or ("settings were searched" if variant == TUNED else _left_out(config, method, reading))
+        absent[dataset] or ("settings were searched" if variant == TUNED
+                            else left_out(config, methods=method, readings=reading))
         for dataset, method, reading, variant in rows[["dataset", "method", "reading", "variant"]].to_numpy(object)
     ]
     return rows.assign(why=why)
@@ -126,13 +127,6 @@ def _no_data(paper: Paper, key: str, config: Config) -> str:
         Path(config.resources, "raw", entry.source),
     )
     return "" if any(place.exists() for place in places) else "data not present"
-
-
-def _left_out(config: Config, method: str, reading: str) -> str:
-    for key, name in (("methods", method), ("readings", reading)):
-        if name and not config.keeps(key, name):
-            return left_out(config, key)
-    return ""
 
 
 def report(checked: pd.DataFrame, rows: int) -> str:

@@ -73,18 +73,12 @@ class Results:
         if label and not self.paper.has_row(label):
             return f"{label}: no row of paper.yaml"
         method = self.paper.row(label)[0] if label else ""
-        if not self.config.keeps("datasets", dataset):
-            return self._left_out("datasets")
-        for key, name in (("methods", method), ("readings", reading)):
-            if name and not self.config.keeps(key, name):
-                return self._left_out(key)
+        if left := left_out(self.config, datasets=dataset, methods=method, readings=reading):
+            return left if self.unrun == UNFINISHED else self.unrun
         if not method:
             return not_prepared(self.paper, dataset, self.config) or "not prepared"
         behind = self._absent_by_row.get((dataset, reading, *self.row(label, dataset, reading)))
         return self.absent[behind[0]] if behind else "no run at hand"
-
-    def _left_out(self, key: str) -> str:
-        return left_out(self.config, key) if self.unrun == UNFINISHED else self.unrun
 
     @functools.cached_property
     def _runs_by_row(self) -> dict[tuple, list[Run]]:
@@ -198,9 +192,12 @@ def under_labels(results: Results, frame: pd.DataFrame, labels: Iterable[str]) -
     return pd.concat([frame[frame["method"] == ""], runs], ignore_index=True)
 
 
-def left_out(config: Config, key: str) -> str:
-    """Say which selection of the configuration leaves something out."""
-    return f"{LEFT_OUT} {key}={','.join(getattr(config, key))}"
+def left_out(config: Config, **names: str) -> str:
+    """Say which selection of the configuration leaves out one of `names` (`methods="MF"`); "" if none does."""
+    for key, name in names.items():
+        if name and not config.keeps(key, name):
+            return f"{LEFT_OUT} {key}={','.join(getattr(config, key))}"
+    return ""
 
 
 def _by_row(runs: Iterable[Run]) -> dict[tuple, list[Run]]:

@@ -24,7 +24,7 @@ from reprise.reporting.verdict_rows import judged, orders
 
 NUMBER_WORDS = ("reproduced", "close", "off (high)", "off (low)", "trend", "unresolved", "not run")
 CLAIM_WORDS = ("holds", "contradicted", "undecided", "not run")
-RUN = ["dataset", "reading", "method"]
+PLACE = ["dataset", "reading", "method"]
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _numbers(paper: Paper, numbers: pd.DataFrame, runs: pd.DataFrame) -> list[di
     rows = numbers[
         (numbers["verdict"] != "not run") & (~statistic | (numbers["reading"] == next(iter(paper.readings))))
     ]
-    rows = _labelled(paper, rows).merge(runs[[*RUN, "cost"]], how="left", on=RUN)
+    rows = _labelled(paper, rows).merge(runs[[*PLACE, "cost"]], how="left", on=PLACE)
     shown = []
     for row in rows.to_dict("records"):
         decimals = int(row["decimals"])
@@ -151,10 +151,10 @@ def _runs(results: Results) -> pd.DataFrame:
     """
     paper, config, frame = results.paper, results.config, results.frame
     frame = frame[frame["metric"].isin(COSTS) & frame["variant"].isin([MAIN, TUNED])]
-    places = pd.MultiIndex.from_frame(frame[RUN])
+    places = pd.MultiIndex.from_frame(frame[PLACE])
     tuned = places.isin(places[frame["variant"] == TUNED]) & (config.tuning == "search")
     costs = cells(frame[frame["variant"] == np.where(tuned, TUNED, MAIN)])
-    keys = [*RUN, "seeds", "device", "data", "origin"]
+    keys = [*PLACE, "seeds", "device", "data", "origin"]
     wide = costs.pivot_table(index=keys, columns="metric", values="mean", sort=False, observed=True).reset_index()
     wide = wide.reindex(columns=[*keys, *COSTS])
     parts = zip(wide["wall_s"].map(wording.duration), wide["device"], wide["peak_bytes"].map(wording.size), strict=True)

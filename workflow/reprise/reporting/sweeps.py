@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-SWEPT = ("setting", "point", "curve", "split")
 GROUP = r"^(?P<setting>[^=]+)=(?P<point>[^;]+);(?P<curve>[^;]+);(?P<split>.+)$"
 
 
@@ -14,7 +13,7 @@ def is_swept(frame: pd.DataFrame) -> pd.Series:
 
 
 def points(frame: pd.DataFrame) -> pd.DataFrame:
-    """The sweep rows of `frame`, with columns `SWEPT`, in order of the setting."""
+    """The sweep rows of `frame`, with `setting`, `point`, `curve` and `split`, in order of the setting."""
     swept = frame[is_swept(frame)]
     parts = swept["group"].astype(str).str.extract(GROUP)
     return swept.assign(**parts.astype({"point": float})).sort_values("point", kind="stable")

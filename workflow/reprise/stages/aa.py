@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from reprise.config import Config
+from reprise.config import STUDY, Config
 from reprise.errors import RepriseError
-from reprise.evaluation.aa import false_positive_rates
+from reprise.evaluation.aa import TESTS, false_positive_rates
 from reprise.files import write_json
 from reprise.training.devices import leased
 from reprise.training.options import Training
@@ -32,7 +32,6 @@ logger = logging.getLogger("reprise")
 
 K = 20
 METRICS = ("ndcg", "hr")
-TESTS = ("welch", "two_level", "paired_t", "paired_wilcoxon")
 # Some 80 steps, so that 800 trainings take about a minute; the learning rate is what lets so few steps learn anything.
 DIM, EPOCHS = 16, 3
 TRAINING = Training(
@@ -57,7 +56,7 @@ def main(args: argparse.Namespace, config: Config) -> None:
     with leased(config.device, Path(config.resources, "locks")) as device:
         values = run_each(seeds, device, config.threads)
     studies = {name: study(matrix, args.seeds_per_side, args.pairs) for name, matrix in values.items()}
-    place = Path(config.results, "aa.json")
+    place = Path(config.results, STUDY)
     write_json(place, {"data": "small-world", "spec": SPEC, "seeds": len(seeds), "seeds_per_side": args.seeds_per_side,
                        "metrics": studies})
     for name, found in studies.items():

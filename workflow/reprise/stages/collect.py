@@ -14,7 +14,7 @@ from reprise.papers import load_paper
 from reprise.reporting.finished import load_results
 from reprise.reporting.pairs import compare_pairs
 from reprise.reporting.tidy import write_csv
-from reprise.selection import papers
+from reprise.selection import check_names
 
 HELP = "gather a paper's runs: metrics.csv, significance.csv"
 logger = logging.getLogger("reprise")
@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace, config: Config) -> None:
     """Collect it."""
-    papers(config)  # no name that it selects is misspelled
+    check_names(config)
     results = load_results(load_paper(args.paper), config)
     folder = Path(config.results, args.paper)
     write_csv(folder / "metrics.csv", results.metrics)

@@ -16,7 +16,7 @@ from reprise.reporting.claim_rows import judged_claims
 from reprise.reporting.finished import load_results
 from reprise.reporting.tidy import write_csv
 from reprise.reporting.verdict_rows import COLUMNS, judged, orders
-from reprise.selection import papers
+from reprise.selection import check_names
 
 HELP = "verdicts: verdict.csv, claims.csv, order.csv"
 logger = logging.getLogger("reprise")
@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace, config: Config) -> None:
     """Judge it."""
-    papers(config)  # no name that it selects is misspelled
+    check_names(config)
     results = load_results(load_paper(args.paper), config)
     folder = Path(config.results, args.paper)
     numbers, claims = judged(results), judged_claims(results)

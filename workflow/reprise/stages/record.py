@@ -22,6 +22,7 @@ from reprise.reporting.finished import load_results
 from reprise.reporting.readme import readme, refreshed
 from reprise.reporting.record import add_runs, add_spreads, keep_study, recordable, spreads_of
 from reprise.reporting.record_pages import write_pages
+from reprise.selection import check_names
 
 HELP = "put finished runs on record (never replaces one without --force)"
 logger = logging.getLogger("reprise")
@@ -35,6 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace, config: Config) -> None:
     """Put it on record; raises RepriseError where there is no finished run."""
+    check_names(config)
     paper = load_paper(args.paper)
     results = load_results(paper, config)
     if not results.runs:
