@@ -1,4 +1,5 @@
-"""Means over groups of items or users by how often they occur in training: what a figure shows of popularity.
+"""Means over groups: of items or users by how often they occur in training, of users by drift, of single attributes
+and ratings.
 
 Only means over a group leave this file, never a user's list.
 """

@@ -14,15 +14,16 @@ from reprise.data.prepared import Prepared, values_and_lengths
 from reprise.errors import RepriseError
 from reprise.evaluation.metrics import about_lists, over_items, per_user
 from reprise.evaluation.profiles import Profiles
-from reprise.evaluation.ranking import Ranking
+from reprise.evaluation.ranking import Generator, Ranking, Reorderer, Scorer
 from reprise.files import read_json, replacing, write_json
-from reprise.methods import Wrapper
 from reprise.training.options import Profile
 
 OUTPUTS = "outputs.json"
 
 
-def recommend(folder: Path, method: Wrapper, ranking: Ranking, setting: dict[str, Any], k: int) -> None:
+def recommend(
+    folder: Path, method: Scorer | Reorderer | Generator, ranking: Ranking, setting: dict[str, Any], k: int
+) -> None:
     """Rank for every user of `ranking` and write `topk.parquet` (user, rank, item, score): `k` items a user, best
     first.
 

@@ -8,15 +8,13 @@ from collections.abc import Collection, Mapping
 
 import torch
 
-from reprise.evaluation.ranking import Ranking
-from reprise.methods import Wrapper
-from reprise.rerank import Ranker
+from reprise.evaluation.ranking import Ranking, Reorderer, Scorer
 
 BATCH, WARM_UP, PASSES = 256, 3, 5  # users at a time, batches before the clock starts, passes over all users
 
 
 def clock(
-    methods: Mapping[str, tuple[Wrapper | Ranker, Ranking, dict]], k: int, one_by_one: Collection[str] = ()
+    methods: Mapping[str, tuple[Scorer | Reorderer, Ranking, dict]], k: int, one_by_one: Collection[str] = ()
 ) -> dict[str, list[float]]:
     """Seconds a user of each method, pass by pass; passes of different methods take turns.
 
@@ -26,7 +24,7 @@ def clock(
     next is made again in every batch.
     """
 
-    def once(method: Wrapper, ranking: Ranking, setting: dict, batches: int | None = None) -> None:
+    def once(method: Scorer | Reorderer, ranking: Ranking, setting: dict, batches: int | None = None) -> None:
         for _ in itertools.islice(ranking.lists(method, [setting], k), batches):
             method.forget()
 

@@ -34,7 +34,8 @@ class Wrapper(nn.Module):
     def batch(
         self, part: int, users: Tensor, positives: Tensor, negatives: Tensor, noise: torch.Generator | None = None
     ) -> Pairs:
-        """Look up and score pairs of one of the `parts`; `users`, `positives`, `negatives` are [B] int64."""
+        """Look up and score pairs of one of the `parts`; `users`, `positives` are [B] int64, `negatives` too,
+        or [B, M]."""
         return pairs(self.model_of(part), users, positives, negatives, noise)._replace(part=part)
 
     def start_from(self, weights: dict[str, Tensor], part: str = "") -> None:
