@@ -45,6 +45,7 @@ def test_the_lock_is_what_is_installed(lock):
         if (installed.get(plain(key)) or "").partition("+")[0] != version
     }
     assert not wrong
+    assert not set(installed) - {plain(key) for key in lock} - {"pip", "reprise"}
 
 
 def rules_by_environment(root):

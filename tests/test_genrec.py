@@ -13,8 +13,8 @@ from reprise.reporting.claims import parse_claims
 from reprise.reporting.judging import judge_claims
 from reprise.reporting.printed import printed_claims, restated
 from reprise.reporting.results import Results
+from reprise.reporting.shortcuts import shortcuts_of
 from reprise.reporting.tidy import empty
-from reprise.reporting.wording import shortcuts_of
 from reprise.selection import behind, planned, runs_of
 from reprise.tuning import spec_of
 

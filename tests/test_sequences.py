@@ -245,7 +245,6 @@ def test_a_second_way_back_through_the_softmax_is_refused_and_not_wrong():
         loss.backward()
 
 
-@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("mixed", [False, True])
 def test_softmax_over_items_on_a_gpu(mixed):

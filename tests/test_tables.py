@@ -9,7 +9,7 @@ import fake_runs
 import pandas as pd
 import pytest
 from reprise.papers import load_paper
-from reprise.reporting import rendering, tables, wording
+from reprise.reporting import rendering, shortcuts, tables
 from reprise.reporting.finished import load_results
 from reprise.reporting.pairs import COLUMNS as PAIR_COLUMNS
 from reprise.reporting.pairs import compare_pairs
@@ -88,7 +88,7 @@ def test_where_less_is_better_the_smallest_is_bold_and_a_fall_is_marked_as_bette
 
 
 def test_a_shortcut_is_told_beside_every_number_made_with_it(monkeypatch, results, significance):
-    monkeypatch.setitem(wording.SHORTCUTS, "fusion", {"pairwise": "on fewer pairs"})
+    monkeypatch.setitem(shortcuts.CHEAPER, "fusion", {"pairwise": "on fewer pairs"})
     older = results.frame[results.frame["metric"] != "shortcuts"]  # runs that were measured before this was
     table = table_frame("table2", replace(results, frame=older), significance)
     told = table[table["remark"] == "on fewer pairs"]

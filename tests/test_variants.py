@@ -16,9 +16,9 @@ from reprise.papers.specs import starts_of
 from reprise.reporting.claim_rows import judged_claims
 from reprise.reporting.finished import load_results
 from reprise.reporting.pairs import compare_pairs
+from reprise.reporting.shortcuts import shortcuts_of
 from reprise.reporting.tables import table_frame
 from reprise.reporting.verdict_rows import judged, orders
-from reprise.reporting.wording import shortcuts_of
 from reprise.stages.run import named_run
 from reprise.training.build import build
 

@@ -14,6 +14,7 @@ from reprise.evaluation.groups import group_names, groups_of, shares_of
 from reprise.files import read_json
 from reprise.papers import MAIN, Paper, Run
 from reprise.reporting.results import STALE, UNFINISHED, Results, eta_of
+from reprise.reporting.shortcuts import shortcuts_of
 from reprise.reporting.tidy import (
     COLUMNS,
     COSTS,
@@ -27,7 +28,6 @@ from reprise.reporting.tidy import (
     read_text,
     typed,
 )
-from reprise.reporting.wording import shortcuts_of
 from reprise.selection import plan
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from reprise.papers import TUNED, Paper, resolve
-from reprise.papers.specs import only_lists, starts_of
+from reprise.papers import TUNED
 
 LABELS = {
     "hr": "HR",
@@ -26,11 +25,6 @@ LABELS = {
     "avg_items_per_user": "Items per user",
     "avg_users_per_item": "Users per item",
 }
-# Settings that make a run cheaper than what the paper did: what is said beside every number made with them.
-SHORTCUTS = {
-    "long_history": {"strided": "trained on long histories in windows that overlap by half (strided)"},   # in one pass
-    "weights": {"random": "from random weights, not the released ones"},
-}
 SYMBOLS = {
     "reproduced": "✓",
     "close": "≈",
@@ -43,28 +37,6 @@ SYMBOLS = {
     "contradicted": "✗",
     "undecided": "?",
 }
-
-
-def shortcuts_of(paper: Paper, dataset: str, reading: str, label: str, most: int | None = None) -> list[str]:
-    """The shortcuts that the runs of a row take, or those that it ranks anew, with `most` as cap of their epochs."""
-    rows = (label, *(base for base, _ in paper.method(label).bases.values()))
-    specs = [resolve(paper, dataset, reading, row) for row in rows]
-    parts = [spec.get(part, {}) for spec in specs for part in ("model", "method")]
-    chosen = [(key, value) for part in parts for key, value in part.items()
-              if not (key == "long_history" and part["samples"] != "one_pass")]
-    read = [(key, value) for key, value in chosen if isinstance(value, str)]
-    said = [SHORTCUTS[key][value] for key, value in read if value in SHORTCUTS.get(key, ())]
-    return list(dict.fromkeys([*said, *filter(None, (_cap(paper, dataset, reading, row, most) for row in rows))]))
-
-
-def _cap(paper: Paper, dataset: str, reading: str, label: str, most: int | None) -> str:
-    """Say that a run's epochs were capped; nothing where they were not."""
-    if most is None:
-        return ""
-    while only_lists(paper, label):  # whose weights are another row's
-        (label,) = starts_of(paper, label).values()
-    epochs = resolve(paper, dataset, reading, label)["training"]["max_epochs"]
-    return f"max_epochs={most} for {epochs}" if most < epochs else ""
 
 
 def metric_label(metric: str, k: object = None) -> str:

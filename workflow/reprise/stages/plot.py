@@ -10,8 +10,8 @@ import logging
 from pathlib import Path
 
 from reprise.config import Config
-from reprise.errors import RepriseError
 from reprise.papers import load_paper
+from reprise.papers.schema import entry
 from reprise.reporting.exhibits import write_figure
 from reprise.reporting.finished import load_results
 
@@ -28,10 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace, config: Config) -> None:
     """Draw it."""
     paper = load_paper(args.paper)
-    if args.figure not in paper.figures:
-        raise RepriseError(
-            f"plot {args.paper} {args.figure}", expected="one of " + ", ".join(paper.figures), found=args.figure
-        )
+    entry(paper.figures, args.figure, f"plot {args.paper}: figure")
     results = load_results(paper, config)
     place = Path(config.results, paper.name, "figures", args.figure)
     plotted = write_figure(args.figure, results, place).plotted

@@ -10,8 +10,8 @@ import logging
 from pathlib import Path
 
 from reprise.config import Config
-from reprise.errors import RepriseError
 from reprise.papers import load_paper
+from reprise.papers.schema import entry
 from reprise.reporting.exhibits import write_table
 from reprise.reporting.finished import load_results
 from reprise.reporting.pairs import read_pairs
@@ -29,10 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace, config: Config) -> None:
     """Render it."""
     paper = load_paper(args.paper)
-    if args.table not in paper.tables:
-        raise RepriseError(
-            f"tabulate {args.paper} {args.table}", expected="one of " + ", ".join(paper.tables), found=args.table
-        )
+    entry(paper.tables, args.table, f"tabulate {args.paper}: table")
     results = load_results(paper, config)
     folder = Path(config.results, paper.name)
     frame, _ = write_table(args.table, results, read_pairs(folder), folder / "tables" / args.table)
