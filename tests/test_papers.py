@@ -44,7 +44,7 @@ def checked(monkeypatch):
         (lambda paper: paper["methods"]["MF"].update(readings={"third": {}}), "third"),
         (lambda paper: paper["methods"]["MF"].update(datasets={"mars": {}}), "mars"),
         (lambda paper: paper["methods"]["MF"].update(model="nothing"), "models/nothing.py"),
-        (lambda paper: paper["datasets"]["adressa"].pop("reader"), "no reader"),
+        (lambda paper: paper["datasets"]["adressa"].pop("reader"), "reader: Field required"),
         (lambda paper: paper["tables"]["table2"].pop("family"), "family"),
         (lambda paper: paper["grid"]["training"].update(bach=[1]), "unknown key 'bach'"),
         (lambda paper: paper["grid"]["training"].update(l2=[1e-4, -1]), "l2: Input should be"),

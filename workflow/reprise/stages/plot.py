@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace, config: Config) -> None:
     """Draw it."""
     paper = load_paper(args.paper)
-    entry(paper.figures, args.figure, f"plot {args.paper}: figure")
+    entry(paper.figures, args.figure, f"figure of {args.paper}")
     results = load_results(paper, config)
     place = Path(config.results, paper.name, "figures", args.figure)
     plotted = write_figure(args.figure, results, place).plotted

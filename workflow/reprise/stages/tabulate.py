@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace, config: Config) -> None:
     """Render it."""
     paper = load_paper(args.paper)
-    entry(paper.tables, args.table, f"tabulate {args.paper}: table")
+    entry(paper.tables, args.table, f"table of {args.paper}")
     results = load_results(paper, config)
     folder = Path(config.results, paper.name)
     frame, _ = write_table(args.table, results, read_pairs(folder), folder / "tables" / args.table)
