@@ -47,23 +47,8 @@ def check(paper: Paper, where: str) -> None:
     for key, dataset in paper.datasets.items():
         if key != dataset.label.lower().replace(" ", "-"):
             raise RepriseError(f"{where}, datasets.{key}", expected="the lower-cased label as key", found=dataset.label)
-    for name, exhibit in paper.exhibits.items():
-        for key in exhibit.datasets:
-            entry(paper.datasets, key, f"{where}, {name}: data set")
-        for label in (*exhibit.methods, *exhibit.floor):
-            _, settings = paper.row(label)
-            for reading in paper.readings if settings else ():
-                for key in exhibit.datasets:
-                    resolve(paper, key, reading, label)
-        for gain in exhibit.gains:
-            for label in set((gain.of, *gain.over)) - set((*exhibit.methods, *exhibit.floor)):
-                raise RepriseError(f"{where}, {name}, gains", expected="rows of the table", found=label)
-        if exhibit.groups and exhibit.groups not in paper.groups:
-            raise RepriseError(f"{where}, {name}", expected=f"groups: {exhibit.groups}: edges", found="none")
-        if exhibit.claims and not exhibit.family:
-            raise RepriseError(
-                f"{where}, {name}", expected="family: the number of tests among its claims", found="none"
-            )
+    for name in paper.exhibits:
+        _check_exhibit(paper, name, where)
     for reading in paper.readings:
         if "-" in reading:  # which parts a reading from a variant in a folder's name
             raise RepriseError(f"{where}, readings", expected="a name without '-'", found=reading)
@@ -79,23 +64,48 @@ def check(paper: Paper, where: str) -> None:
                 raise RepriseError(
                     f"{where}, {kind}.{unused}", expected=f"a {kind[:-1]} that some row uses", found=unused
                 )
-    for name in paper.methods:
+    for name in paper.methods:  # first: what starts from itself would never be resolved
         _check_starts(paper, name, where)
-    for name, method in paper.methods.items():
-        _check_layers(method, used, f"{where}, methods.{name}")
-        there = {reading for layer in method.datasets.values() for reading in layer.readings}
-        for reading in sorted({*method.readings, *there} - set(paper.readings)):
-            raise RepriseError(
-                f"{where}, methods.{name}.readings", expected="one of " + ", ".join(paper.readings), found=reading
-            )
-        _check_updates(paper, name, where)
-        _check_bases(paper, name, where)
-        for key in method.datasets:
-            entry(paper.datasets, key, f"{where}, methods.{name}.datasets: data set")
-        for reading in paper.readings:
-            for key in paper.datasets:
-                resolve(paper, key, reading, name)
-        _check_grid(paper, name, where)
+    for name in paper.methods:
+        _check_row(paper, name, used, where)
+
+
+def _check_exhibit(paper: Paper, name: str, where: str) -> None:
+    """Refuse a table or figure of unknown data sets, rows or groups, and claims without the size of their family."""
+    exhibit = paper.exhibits[name]
+    for key in exhibit.datasets:
+        entry(paper.datasets, key, f"{where}, {name}: data set")
+    for label in (*exhibit.methods, *exhibit.floor):
+        _, settings = paper.row(label)
+        for reading in paper.readings if settings else ():
+            for key in exhibit.datasets:
+                resolve(paper, key, reading, label)
+    for gain in exhibit.gains:
+        for label in set((gain.of, *gain.over)) - set((*exhibit.methods, *exhibit.floor)):
+            raise RepriseError(f"{where}, {name}, gains", expected="rows of the table", found=label)
+    if exhibit.groups and exhibit.groups not in paper.groups:
+        raise RepriseError(f"{where}, {name}", expected=f"groups: {exhibit.groups}: edges", found="none")
+    if exhibit.claims and not exhibit.family:
+        raise RepriseError(f"{where}, {name}", expected="family: the number of tests among its claims", found="none")
+
+
+def _check_row(paper: Paper, name: str, used: Mapping[str, set[str | None]], where: str) -> None:
+    """Refuse a row that names an unknown reading or data set, or that cannot be resolved in some reading on some."""
+    method = paper.methods[name]
+    _check_layers(method, used, f"{where}, methods.{name}")
+    there = {reading for layer in method.datasets.values() for reading in layer.readings}
+    for reading in sorted({*method.readings, *there} - set(paper.readings)):
+        raise RepriseError(
+            f"{where}, methods.{name}.readings", expected="one of " + ", ".join(paper.readings), found=reading
+        )
+    _check_updates(paper, name, where)
+    _check_bases(paper, name, where)
+    for key in method.datasets:
+        entry(paper.datasets, key, f"{where}, methods.{name}.datasets: data set")
+    for reading in paper.readings:
+        for key in paper.datasets:
+            resolve(paper, key, reading, name)
+    _check_grid(paper, name, where)
 
 
 def _check_layers(row: Method, used: Mapping[str, set[str | None]], where: str) -> None:
