@@ -285,7 +285,7 @@ def test_a_trial_starts_from_the_weights_that_a_run_would_start_from(based, caps
         (lambda rows: rows["Chosen"]["settings"]["rerankers"]["calibrated"].update(weight=2), "weight"),
     ],
 )
-def test_a_mistake_is_named(change, said, monkeypatch):
+def test_a_mistake_is_named(reprise, change, said, monkeypatch):
     monkeypatch.setattr(loading, "read_yaml", lambda _: toy(lambda values: change(values["methods"])))
     with pytest.raises(RepriseError) as caught:
         load_paper.__wrapped__("toy")
