@@ -41,6 +41,12 @@ def test_every_claim_of_dacsr_but_one_can_be_computed():
         assert exhibit.family == len(claims_of(paper, exhibit))
 
 
+def test_a_claim_without_a_rule_may_have_its_reason_in_paper_yaml():
+    claims = parse_claims(restated(load_paper("decrs"), printed_claims(load_paper("decrs"))))
+    reasons = {claim.id: claim.reason for claim in claims if claim.form == "unsupported"}
+    assert set(reasons) == {"DR-drift", "DR-sig"} and "no threshold is given" in reasons["DR-drift"]
+
+
 def test_what_dacsrs_text_says_of_figures_3_and_4_holds_in_a_world_where_it_is_so_and_not_in_the_reverse():
     paper = load_paper("dacsr")
     claims = [claim for claim in parse_claims(restated(paper, printed_claims(paper)))

@@ -193,7 +193,8 @@ class Paper(Settings):
         "must lie above; the ratings of which predictions are shown",
     )
     restated: dict[str, dict[str, str]] = Field(
-        {}, description="by id, columns of claims.csv for a claim whose sides are prose, so that it can be computed"
+        {}, description="by id, columns of claims.csv for a claim whose sides are prose, so that it can be "
+        "computed; or the `reason` why it cannot be"
     )
     tables: dict[str, Exhibit]
     figures: dict[str, Exhibit]

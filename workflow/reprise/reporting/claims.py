@@ -115,21 +115,29 @@ def parse_claim(row: Mapping[str, str]) -> Claim:
     shared |= _factor(text, check, row["kind"]) | {"within": SLIGHTLY if row["value"] == MARGINAL else None}
     grouped = _grouped_sides(row)
     sides = grouped or _sides(row)
-    reason = ""
-    if check == "absence":
-        reason = "nothing to compute: it says what the paper leaves out"
-    elif sides is None:
-        figure = re.search(r"figure_only Figure (\d+)", check)
-        reason = f"figure{figure[1]} not built" if figure else f"no rule reads {row['lhs']!r} against {row['rhs']!r}"
-    elif not metrics or not all(re.fullmatch(r"[a-z_]+(@k)?", metric) for metric in metrics):
-        reason = f"no rule reads metric {row['metric']!r}"
-    elif row["group"] not in ("", "all") and not grouped:
-        reason = f"no rule reads group {row['group']!r}"
-    elif row["kind"] == "relative_improvement" and shared["value"] is None and shared["within"] is None:
-        reason = f"no rule reads value {row['value']!r}"
+    reason = _unread(row, bool(grouped), sides is not None, shared)
     if reason:
         return Claim(form="unsupported", lhs=(row["lhs"],), rhs=(row["rhs"],), reason=reason, **shared)
     return Claim(**shared, **sides)
+
+
+def _unread(row: Mapping[str, str], grouped: bool, sided: bool, shared: Mapping) -> str:
+    """Why a row cannot be computed; "" if it can."""
+    if row.get("reason"):  # as paper.yaml says
+        return row["reason"]
+    if row["printed_check"] == "absence":
+        return "nothing to compute: it says what the paper leaves out"
+    if not sided:
+        figure = re.search(r"figure_only Figure (\d+)", row["printed_check"])
+        return f"figure{figure[1]} not built" if figure else f"no rule reads {row['lhs']!r} against {row['rhs']!r}"
+    metrics = _split(row["metric"])
+    if not metrics or not all(re.fullmatch(r"[a-z_]+(@k)?", metric) for metric in metrics):
+        return f"no rule reads metric {row['metric']!r}"
+    if row["group"] not in ("", "all") and not grouped:
+        return f"no rule reads group {row['group']!r}"
+    if row["kind"] == "relative_improvement" and shared["value"] is None and shared["within"] is None:
+        return f"no rule reads value {row['value']!r}"
+    return ""
 
 
 def _sides(row: Mapping[str, str]) -> dict | None:

@@ -58,9 +58,9 @@ def printed_claims(paper: Paper) -> pd.DataFrame:
 def restated(paper: Paper, claims: pd.DataFrame) -> pd.DataFrame:
     """The claims with the columns that `paper.yaml` restates, so that a claim written in prose can be computed.
 
-    Raises RepriseError for an id or a column that claims.csv does not have.
+    A `reason` says instead why it cannot be. Raises RepriseError for an id or a column that claims.csv does not have.
     """
-    claims = claims.set_index("id", drop=False)
+    claims = claims.set_index("id", drop=False).assign(reason="")
     for name, columns in paper.restated.items():
         if name not in claims.index or set(columns) - set(claims.columns):
             raise RepriseError(f"{paper.name}, restated.{name}", expected="an id and columns of claims.csv",
