@@ -109,37 +109,6 @@ def based(reprise):
     return reprise
 
 
-# A stopwatch
-
-
-def test_a_stopwatch_is_held_to_what_ran_and_the_first_row_is_no_condition(based):
-    assert based.run("CaliRec") == 0
-    assert based("clock", "toy", WORLD, "table3", "sound", methods="CaliRec,DACSR") == 0
-    times = pd.read_csv(based.folder / f"results/toy/{WORLD}/times/table3/sound.csv")
-    assert times.groupby("method").size().to_dict() == {"CaliRec": 5}
-    found = load_results(based.paper, based.config(datasets=WORLD, seeds=1)).frame
-    assert "response_time" in set(found["metric"]) and "response_ratio" not in set(found["metric"])
-
-
-def test_a_stopwatch_without_a_run_says_so(reprise, capsys):
-    assert reprise("clock", "toy", WORLD, "table3", "printed") == 1
-    assert "a finished run of one of its rows" in capsys.readouterr().err
-
-
-def test_times_are_measured_on_the_cpu_whatever_trained_the_runs(based, tmp_path):
-    """As on a machine with a GPU: what lies in the store has a GPU's name."""
-    assert based.run("CaliRec") == 0
-    shutil.copytree(based.folder / "results", tmp_path / "results")
-    for name in ("SASRec", "CaliRec"):
-        path = tmp_path / based.shown(name).relative_to(based.folder) / "run.json"
-        record, run = read_json(path), Run.named(based.paper, WORLD, name, "sound", 1)
-        there = Execution(run, based.config(), "cuda")
-        shutil.copytree(based.store / record["fingerprint"], tmp_path / "store" / there.fingerprint)
-        write_json(path, record | {"cell": there.cell})
-    places = {"results": tmp_path / "results", "resources": tmp_path}
-    assert based("clock", "toy", WORLD, "table3", "sound", methods="CaliRec", **places) == 0
-
-
 # One run
 
 
@@ -269,6 +238,37 @@ def test_a_trial_starts_from_the_weights_that_a_run_would_start_from(based, caps
     assert based.run("SASRec", 0) == 0 and based("tune", "toy", WORLD, "Slow", "sound", **searching) == 0
     chosen = read_json(based.folder / "results/toy" / WORLD / "tuning/Slow/sound/choice.json")
     assert chosen["score"] == read_json(based.shown("SASRec", 0) / "run.json")["selected"]["score"]
+
+
+# A stopwatch
+
+
+def test_a_stopwatch_is_held_to_what_ran_and_the_first_row_is_no_condition(based):
+    assert based.run("CaliRec") == 0
+    assert based("clock", "toy", WORLD, "table3", "sound", methods="CaliRec,DACSR") == 0
+    times = pd.read_csv(based.folder / f"results/toy/{WORLD}/times/table3/sound.csv")
+    assert times.groupby("method").size().to_dict() == {"CaliRec": 5}
+    found = load_results(based.paper, based.config(datasets=WORLD, seeds=1)).frame
+    assert "response_time" in set(found["metric"]) and "response_ratio" not in set(found["metric"])
+
+
+def test_a_stopwatch_without_a_run_says_so(reprise, capsys):
+    assert reprise("clock", "toy", WORLD, "table3", "printed") == 1
+    assert "a finished run of one of its rows" in capsys.readouterr().err
+
+
+def test_times_are_measured_on_the_cpu_whatever_trained_the_runs(based, tmp_path):
+    """As on a machine with a GPU: what lies in the store has a GPU's name."""
+    assert based.run("CaliRec") == 0
+    shutil.copytree(based.folder / "results", tmp_path / "results")
+    for name in ("SASRec", "CaliRec"):
+        path = tmp_path / based.shown(name).relative_to(based.folder) / "run.json"
+        record, run = read_json(path), Run.named(based.paper, WORLD, name, "sound", 1)
+        there = Execution(run, based.config(), "cuda")
+        shutil.copytree(based.store / record["fingerprint"], tmp_path / "store" / there.fingerprint)
+        write_json(path, record | {"cell": there.cell})
+    places = {"results": tmp_path / "results", "resources": tmp_path}
+    assert based("clock", "toy", WORLD, "table3", "sound", methods="CaliRec", **places) == 0
 
 
 # What is refused
