@@ -161,7 +161,8 @@ def test_profiles_are_of_the_window_or_of_all_that_came_before(data, samples, lo
     for batch in batches(method, data):
         for place, p in enumerate(method.profiles(batch)):
             row, column = divmod(int(batch.places[place]), batch.windows.items.shape[1])
-            end, seen = int(batch.starts[row]) + column + 1, prefix_of(batch, place)
+            start, seen = int(batch.ends[row] - batch.windows.lengths[row]), prefix_of(batch, place)
+            end = start + column + 1
             whole = HISTORIES[batch.windows.users[row]][:end]
             assert whole[-len(seen):] == seen and HISTORIES[batch.windows.users[row]][end] == batch.items[place]
             longer += len(whole) > len(seen)

@@ -173,7 +173,7 @@ def test_the_next_id_finds_what_was_measured(data):
 def test_both_kinds_of_next_id_in_turns_find_what_was_measured(data):
     model = make(next_id, data[1], ids="appearance", interleaved=True)
     found, expected = results(data, model, "none"), measured(data[0], "rule: max(history)+i and last+i interleaved")
-    # A number beyond the catalogue took a place there and takes none here: two users of Beauty, whose share is 0.00009.
+    # A number beyond the catalogue took a place there and takes none here: three of Beauty's users, a share of 0.00013.
     assert found == pytest.approx(expected, abs=1.5e-4)
     other = results(data, make(next_id, data[1], ids="appearance"), "none")
     assert abs(other["hr", 10] - expected["hr", 10]) > 4e-4  # the rule without turns is further off

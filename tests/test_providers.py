@@ -131,8 +131,9 @@ def test_the_stage_joins_both_sources_and_its_data_are_as_good_as_the_worse(tmp_
         (folder / "canonical.json").write_text(json.dumps({"status": status}))
         for name, table in tables[source].items():
             pd.DataFrame(table).to_parquet(folder / f"{name}.parquet", index=False)
-    entry = {"label": "Toy", "source": "own", "reader": "movielens_1m", "known": "other", "split": "leave_one_out", "order": "time",
-             "provider": "shop", "provider_missing": "own", "expect": {"providers": 4, "items_without_provider": 3}}
+    entry = {"label": "Toy", "source": "own", "reader": "movielens_1m", "known": "other", "split": "leave_one_out",
+             "order": "time", "provider": "shop", "provider_missing": "own",
+             "expect": {"providers": 4, "items_without_provider": 3}}
     assert run_stage(tmp_path, monkeypatch, Dataset(**entry))["status"] == "rebuilt"
     with pytest.raises(RepriseError, match="providers: expected 5, found 4"):
         run_stage(tmp_path, monkeypatch, Dataset(**entry | {"expect": {"providers": 5}}))

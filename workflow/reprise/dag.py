@@ -196,7 +196,7 @@ class Dag:
         from reprise.reporting.regression import recorded_runs  # pandas and scipy: a second that no other target needs
 
         runs = [
-            run for paper in self.papers.values() for run in recorded_runs(paper, self.config) if _is_built(paper, run)
+            run for paper in self.papers.values() for run in recorded_runs(paper, self.config) if _declared(paper, run)
         ]
         return [self._receipt(run) for run in runs]
 
@@ -350,5 +350,5 @@ def _presets(paper: Paper) -> list[str]:
     return list(dict.fromkeys([*paper.readings, *(preset_name(one, TUNED) for one in paper.readings), *variants]))
 
 
-def _is_built(paper: Paper, run: Run) -> bool:
+def _declared(paper: Paper, run: Run) -> bool:
     return run.reading in paper.readings and run.method in paper.methods

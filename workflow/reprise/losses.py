@@ -55,7 +55,6 @@ class _SoftmaxOverItems(torch.autograd.Function):
         by_state, by_table = torch.empty_like(states), torch.zeros_like(table)
         by_bias = None if bias is None else torch.zeros_like(bias)
         items, kind = table.to(narrow), states.device.type
-        place = torch.arange(len(states), device=states.device)
         start = 0
         for rows in states.split(_rows(len(table), kind, narrow == table.dtype)):
             block = slice(start, start + len(rows))
@@ -65,7 +64,7 @@ class _SoftmaxOverItems(torch.autograd.Function):
             if bias is not None:
                 logits.add_(bias[:, None], alpha=BITS)
             highest = logits.amax(0)
-            total -= (weight * (logits[wanted, place[: len(rows)]] - highest)).sum()
+            total -= (weight * (logits.gather(0, wanted[None]).squeeze(0) - highest)).sum()
             shares = logits.sub_(highest).exp2_()
             sums = shares.sum(0)
             total += (weight * sums.log2()).sum()

@@ -40,7 +40,6 @@ def figure4(canvas: Canvas) -> tuple[Figure, pd.DataFrame]:
         return nothing_to_draw(canvas), cells
     places = list(cells.groupby(["dataset", "reading"], sort=False))
     figure = Figure(figsize=(4.4 * len(places), 3.0), layout="constrained")
-    every = []
     for axes, ((dataset, reading), part) in zip(figure.subplots(1, len(places), squeeze=False)[0], places, strict=True):
         right = axes.twinx()
         right.spines["right"].set_visible(True)
@@ -52,7 +51,6 @@ def figure4(canvas: Canvas) -> tuple[Figure, pd.DataFrame]:
             side.set_ylabel(metric_label(metric, 20), color=COLOURS[style])
         axes.set_title(f"{canvas.label(dataset, part)}\n{reading} reading")
         axes.set_xlabel(AXES["temperature"])
-        every += [axes, right]
     one_legend(figure)
     return figure, cells.drop(columns=["row"])
 

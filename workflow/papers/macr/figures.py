@@ -128,7 +128,6 @@ def _grouped(
     rows = list(groups[groups["method"] != ""].groupby(["dataset", "reading"], sort=False))
     figure = Figure(figsize=(4.7 * len(columns), 3.0 * len(rows) + 0.4), layout="constrained")
     panels = figure.subplots(len(rows), len(columns), squeeze=False)
-    right_axes = []
     for row, ((dataset, reading), part) in zip(panels, rows, strict=True):
         own = groups[(groups["dataset"] == dataset) & (groups["method"] == "")].sort_values("place")
         for axes, methods in zip(row, columns, strict=True):
@@ -147,7 +146,6 @@ def _grouped(
             about = canvas.label(dataset, shown) if len(shown) else "nothing to draw"
             axes.set_title(f"{' and '.join(methods)}, {reading} reading\n{about}")
             axes.set_xlabel(f"{'interactions of the item' if kind == 'items' else 'items of the user'} in training")
-            right_axes.append(right)
     one_legend(figure)
     return figure, groups
 

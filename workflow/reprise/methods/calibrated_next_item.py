@@ -43,7 +43,7 @@ class CalibratedNextItem(NextItem):
         """p(g | s) of each target's prefix, [T, G]."""
         windows, earlier = batch.windows, None
         if self.options.history == "full":
-            earlier = share_sums(self.parts[0], windows.users, batch.starts, self.shares)
+            earlier = share_sums(self.parts[0], windows.users, batch.ends - windows.lengths, self.shares)
         return running_shares(windows.items, real(windows), self.shares, earlier).flatten(0, 1)[batch.places]
 
 

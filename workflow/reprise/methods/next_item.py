@@ -50,15 +50,15 @@ class Targets(NamedTuple):
         The targets.
     negatives : Tensor [T, M] int64
         Sampled items, or [T, 0].
-    starts : Tensor [B] int64
-        How many items of each user come before the window.
+    ends : Tensor [B] int64
+        Among how many first items of its user a window holds the last.
     """
 
     windows: Windows
     places: Tensor
     items: Tensor
     negatives: Tensor
-    starts: Tensor
+    ends: Tensor
 
 
 class NextItem(Wrapper):

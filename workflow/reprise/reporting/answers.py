@@ -16,7 +16,6 @@ from reprise.reporting.tidy import TIMES
 
 # The paper's curves let every setting keep its own best epoch; a search on validation has no such curve on test.
 CURVES = ("own_epoch", "fixed_epoch")
-PLACE = ["dataset", "metric", "k", "group"]
 
 
 class Answers:
@@ -28,7 +27,8 @@ class Answers:
         ran = frame[["dataset", "method"]].drop_duplicates().to_numpy(object).tolist()
         self.selects_on_test = any(results.selects_on_test(dataset, reading, method) for dataset, method in ran)
         self._printed: dict[tuple, dict[str, float]] = {}  # by row, the first of a cell that several tables print
-        for *place, method, value in printed_numbers(results.paper)[[*PLACE, "method", "printed"]].to_numpy(object):
+        shown = ["dataset", "metric", "k", "group", "method", "printed"]
+        for *place, method, value in printed_numbers(results.paper)[shown].to_numpy(object):
             self._printed.setdefault(tuple(place), {}).setdefault(method, value)
         self._sweep = points(results.frame[results.frame["reading"] == reading])
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from reprise.config import STUDY, Config
 from reprise.files import read_json
-from reprise.papers import MAIN, TUNED, Exhibit, Paper
+from reprise.papers import MAIN, TUNED, Paper
 from reprise.reporting import record, wording
 from reprise.reporting.plots import METADATA, STYLE, Drawing
 from reprise.reporting.printed import printed_claims
@@ -24,7 +24,7 @@ from reprise.reporting.verdict_rows import judged, orders
 
 NUMBER_WORDS = ("reproduced", "close", "off (high)", "off (low)", "trend", "unresolved", "not run")
 CLAIM_WORDS = ("holds", "contradicted", "undecided", "not run")
-PLACE = ["dataset", "reading", "method"]
+BY_METHOD = ["dataset", "reading", "method"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ def section(results: Results, claims: pd.DataFrame, sheets: list[Sheet], drawing
         counts=_counts(numbers, paper, NUMBER_WORDS),
         claim_counts=_counts(claims, paper, CLAIM_WORDS),
         sheets=sheets,
-        pictures=[_picture(*one) for one in zip(paper.figures.items(), drawings, strict=True)],
+        pictures=[_picture(name, paper.figures[name].title, one)
+                  for name, one in zip(paper.figures, drawings, strict=True)],
         numbers=_numbers(paper, numbers, runs),
         not_run=_reasons(numbers),
         claims=claims[claims["verdict"] != "not run"].to_dict("records"),
@@ -119,7 +120,7 @@ def _numbers(paper: Paper, numbers: pd.DataFrame, runs: pd.DataFrame) -> list[di
     rows = numbers[
         (numbers["verdict"] != "not run") & (~statistic | (numbers["reading"] == next(iter(paper.readings))))
     ]
-    rows = _labelled(paper, rows).merge(runs[[*PLACE, "cost"]], how="left", on=PLACE)
+    rows = _labelled(paper, rows).merge(runs[[*BY_METHOD, "cost"]], how="left", on=BY_METHOD)
     shown = []
     for row in rows.to_dict("records"):
         decimals = int(row["decimals"])
@@ -151,10 +152,10 @@ def _runs(results: Results) -> pd.DataFrame:
     """
     paper, config, frame = results.paper, results.config, results.frame
     frame = frame[frame["metric"].isin(COSTS) & frame["variant"].isin([MAIN, TUNED])]
-    places = pd.MultiIndex.from_frame(frame[PLACE])
+    places = pd.MultiIndex.from_frame(frame[BY_METHOD])
     tuned = places.isin(places[frame["variant"] == TUNED]) & (config.tuning == "search")
     costs = cells(frame[frame["variant"] == np.where(tuned, TUNED, MAIN)])
-    keys = [*PLACE, "seeds", "device", "data", "origin"]
+    keys = [*BY_METHOD, "seeds", "device", "data", "origin"]
     wide = costs.pivot_table(index=keys, columns="metric", values="mean", sort=False, observed=True).reset_index()
     wide = wide.reindex(columns=[*keys, *COSTS])
     parts = zip(wide["wall_s"].map(wording.duration), wide["device"], wide["peak_bytes"].map(wording.size), strict=True)
@@ -164,10 +165,9 @@ def _runs(results: Results) -> pd.DataFrame:
     )
 
 
-def _picture(named: tuple[str, Exhibit], drawing: Drawing) -> Picture:
-    name, exhibit = named
+def _picture(name: str, title: str, drawing: Drawing) -> Picture:
     with matplotlib.rc_context(STYLE), io.BytesIO() as buffer:
         drawing.figure.savefig(buffer, format="svg", metadata=METADATA["svg"])
         encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
-    title = f"{name.replace('figure', 'Figure ')}. {exhibit.title}"
+    title = f"{name.replace('figure', 'Figure ')}. {title}"
     return Picture(title, drawing.caption, f"data:image/svg+xml;base64,{encoded}")

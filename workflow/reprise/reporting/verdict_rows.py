@@ -143,16 +143,15 @@ def _protocol(paper: Paper, dataset: str, reading: str, method: str, variant: st
 
 def remake(paper: str, exhibit: str, config: Config, dataset: str, reading: str, method: str) -> str:
     """The command that makes one cell again; of a table of times with the row that ratios are over."""
-    chosen = {"datasets": dataset}
-    if licences := licences_of(load_paper(paper).datasets[dataset]):
+    chosen, entry = {"datasets": dataset}, load_paper(paper)
+    if licences := licences_of(entry.datasets[dataset]):
         chosen["licences"] = ",".join(sorted(licences))
     if method:
         # The machine is part of what a run is; named only where it is not what everybody gets.
         machine = {key: getattr(config, key) for key in ("device", "threads", "processes")}
         named = {key: str(value) for key, value in machine.items() if value != Config.model_fields[key].default}
-        shown = load_paper(paper)
-        times = shown.timed.get(exhibit)
-        names = dict.fromkeys(shown.row(label)[0] for label in (*(times.methods[:1] if times else ()), method))
+        first = entry.timed[exhibit].methods[:1] if exhibit in entry.timed else ()
+        names = dict.fromkeys(entry.row(label)[0] for label in (*first, method))
         chosen |= {"methods": ",".join(names), "readings": reading, **named, "seeds": _seeds(config.seeds)}
         if config.tuning == "search":
             chosen |= {"tuning": "search", "trials": str(config.trials)}

@@ -44,10 +44,14 @@ def main(args: argparse.Namespace, config: Config) -> None:
 
     methods = {}
     for label in (*exhibit.methods, *exhibit.floor):
-        run = Run.named(paper, args.dataset, label, args.reading, config.seeds[0])
-        if (Path(config.results, run.folder) / "run.json").exists():
-            methods[label] = _on_cpu(run, config)
-        elif config.keeps("methods", label):
+        if not config.keeps("methods", label):
+            continue
+        execution = Execution(Run.named(paper, args.dataset, label, args.reading, config.seeds[0]), config, "cpu")
+        path = execution.folder / "run.json"
+        record = read_json(path) if path.exists() else {}
+        if record.get("code") == execution.code:
+            methods[label] = _on_cpu(execution, record)
+        else:
             logger.info("%s: not measured, as it has no finished run", label)
     if not methods:
         raise RepriseError(f"clock {args.table}", expected="a finished run of one of its rows", found="none")
@@ -60,10 +64,8 @@ def main(args: argparse.Namespace, config: Config) -> None:
         logger.info("%s: %.3g s a list, median of %d passes", label, statistics.median(values), len(values))
 
 
-def _on_cpu(run: Run, config: Config) -> tuple[Any, Any, dict[str, Any]]:
+def _on_cpu(execution: Execution, record: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
     """A finished run's method, what it ranks for, and its inference setting; on the CPU, whatever trained it."""
-    execution = Execution(run, config, "cpu")
-    record = read_json(execution.folder / "run.json")
     if record["cell"] != execution.cell:  # what it re-ranks lies in the store beside it, under a GPU's name
         execution.behind = replace(execution.behind, device="cuda")
     selected = record["selected"]

@@ -187,7 +187,7 @@ class Trainer(Loop):
                 (total, self.method.negatives), generator=self.generator, device=self.device, dtype=torch.float64
             )
             negatives = self.unmet.at(users[owner][:, None].expand_as(chance), chance)
-        return Targets(windows, places, items, negatives, ends - windows.lengths)
+        return Targets(windows, places, items, negatives, ends)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
         """Everything that the next step depends on: weights and Adam's moments."""
