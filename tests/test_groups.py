@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from known_results import Known, claim
+from matplotlib.figure import Figure
 from reprise.errors import RepriseError
 from reprise.evaluation.groups import FEWEST_USERS, Groups, group_names, item_recall, shares_of
 from reprise.evaluation.measuring import write_groups
@@ -18,7 +19,7 @@ from reprise.reporting.claim_rows import judged_claims
 from reprise.reporting.finished import load_results
 from reprise.reporting.judging import judge_claim
 from reprise.reporting.lookup import Cell, Missing
-from reprise.reporting.plots import _condensed, draw
+from reprise.reporting.plots import _condensed, draw, one_legend
 from reprise.reporting.printed import printed_claims, restated
 from reprise.reporting.record import recordable
 from reprise.training.execution import Execution
@@ -194,6 +195,18 @@ def test_a_figure_says_which_lines_it_lacks(results):
     assert drawing.caption.endswith(lacking) and " ".join(drawing.figure.get_suptitle().split()) == lacking
     nothing = dataclasses.replace(results, frame=others[:0])
     assert "Not drawn" not in draw("figure10", nothing).caption  # which is empty, and says so itself
+
+
+@pytest.mark.parametrize(("letters", "columns"), [(4, 4), (36, 2), (200, 1)])
+def test_a_legend_has_the_columns_that_fit(letters, columns):
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    axes = figure.subplots()
+    for number in range(6):
+        axes.plot([0, 1], label=f"{number} " + "x" * letters)
+    one_legend(figure)
+    (legend,) = figure.legends
+    assert legend._ncols == columns and len(legend.get_texts()) == 6
+    assert (legend.get_window_extent().width <= figure.bbox.width) == (letters < 200)
 
 
 def test_points_of_a_sweep_are_counted():

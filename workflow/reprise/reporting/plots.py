@@ -53,6 +53,7 @@ STYLE = {
 }
 FEW_POINTS = 10
 LETTERS = 15  # of small type in an inch
+COLUMNS = 4  # of a legend, at most
 METADATA = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     "svg": {"Date": None, "Creator": None},
@@ -239,11 +240,14 @@ def nothing_to_draw(canvas: Canvas) -> Figure:
 
 
 def one_legend(figure: Figure) -> None:
-    """Name every line once, below all panels."""
+    """Name every line once, below all panels, in as many columns as the figure is wide enough for."""
     named = {label: handle for axes in figure.axes
              for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    columns = min(4, max(2, int(figure.get_figwidth() // 2.2)))
-    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns)
+    for columns in range(COLUMNS, 0, -1):
+        legend = figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns)
+        if legend.get_window_extent().width <= figure.bbox.width or columns == 1:
+            return
+        legend.remove()
 
 
 def line(axes: Axes, part: pd.DataFrame, x: str, style: int, label: str, **options: object) -> None:
