@@ -155,7 +155,6 @@ def write_run(
                 "selected": {
                     "list": lists.name,
                     "valid_list": None,
-                    "select_on": select_on,
                     "epoch": 130,
                     "steps": 14430,
                     "setting": {},

@@ -12,7 +12,6 @@ from known_results import Known, claim
 from matplotlib.figure import Figure
 from reprise.errors import RepriseError
 from reprise.evaluation.groups import FEWEST_USERS, Groups, group_names, item_recall, shares_of
-from reprise.evaluation.measuring import write_groups
 from reprise.papers import Run, load_paper
 from reprise.reporting.answers import Answers
 from reprise.reporting.claim_rows import judged_claims
@@ -23,6 +22,7 @@ from reprise.reporting.plots import _condensed, draw, one_legend
 from reprise.reporting.printed import printed_claims, restated
 from reprise.reporting.record import recordable
 from reprise.training.execution import Execution
+from reprise.training.measuring import write_groups
 from safetensors.numpy import load_file
 
 PAPER = load_paper(fake_runs.PAPER)
@@ -164,10 +164,9 @@ def test_groups_go_on_record_without_the_runs(results):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_plots_every_group_in_order(results, name):
-    figure, plotted, _ = draw(name, results)
-    exhibit = PAPER.figures[name]
-    assert len(plotted) == len(exhibit.methods) * len(PAPER.readings) * 6
-    lines = [one for axes in figure.axes for one in axes.get_lines() if len(one.get_xdata()) == 6]
+    drawing, exhibit = draw(name, results), PAPER.figures[name]
+    assert len(drawing.plotted) == len(exhibit.methods) * len(PAPER.readings) * 6
+    lines = [one for axes in drawing.figure.axes for one in axes.get_lines() if len(one.get_xdata()) == 6]
     assert len(lines) >= len(exhibit.methods) * len(PAPER.readings)
     assert all(list(one.get_xdata()) == [0, 1, 2, 3, 4, 5] for one in lines)
 

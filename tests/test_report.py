@@ -103,6 +103,8 @@ def test_markdown_says_the_same(tree, page):
     assert "| reading | ✓ reproduced |" in text
     assert "Table 2 · Adressa · MACR_MF · HR@20" in text
     assert "C003 MACR_MF beats MF" in text
+    what = PAPER.methods["MACR_MF"].about
+    assert what and f"- MACR_MF: {what}\n" in text and f"<dt>MACR_MF</dt><dd>{what}</dd>" in page
 
 
 def test_a_page_of_nothing_says_why(tmp_path, monkeypatch):

@@ -13,13 +13,13 @@ from reprise.data import small_ratings
 from reprise.data.prepared import Prepared
 from reprise.data.readers import reader
 from reprise.data.splits import user_tenths
-from reprise.evaluation import measuring
 from reprise.evaluation.drift import drift
 from reprise.files import write_json
 from reprise.papers import load_paper
 from reprise.reporting.plots import draw
 from reprise.reporting.results import Results
 from reprise.reporting.tidy import SHOWN, typed
+from reprise.training import measuring
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_figures_draw_a_line_of_every_method_over_groups(name, metrics):
              for method in exhibit.methods for metric in metrics
              for place, group in enumerate(groups)]
     frame = typed(pd.DataFrame(rows, columns=SHOWN))
-    figure, plotted, _ = draw(name, Results(paper, Config(), frame))
+    figure = draw(name, Results(paper, Config(), frame)).figure
     lines = [line for axes in figure.axes for line in axes.get_lines() if len(line.get_xdata()) > 1]
     a_method = 2 if name == "figure1" else len(metrics)  # majority and minority; or a panel a metric
     assert len(lines) == a_method * len(exhibit.methods)

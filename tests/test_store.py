@@ -18,7 +18,6 @@ from reprise.__main__ import STAGES, main
 from reprise.config import make_config
 from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
-from reprise.evaluation.measuring import write_groups
 from reprise.files import read_json, write_json
 from reprise.papers import Run, load_paper
 from reprise.reporting import record
@@ -26,6 +25,7 @@ from reprise.stages import plan
 from reprise.training import run as training
 from reprise.training.devices import leased
 from reprise.training.execution import executing
+from reprise.training.measuring import write_groups
 from reprise.training.store import entries, locked
 
 RUN = Run("macr", "small-world", "sound", "MF", "MACR_MF", "main", 1)

@@ -201,7 +201,7 @@ def test_each_setting_keeps_its_own_best_epoch_but_only_choices_are_chosen():
     best.see(10, 1, [(settings[0], {"hr": 0.1}), (settings[1], {"hr": 0.9})], [settings[0]], {})
     best.see(20, 2, [(settings[0], {"hr": 0.2}), (settings[1], {"hr": 0.5})], [settings[0]], {})
     assert best.setting == {"c": 0} and best.epoch == 20 and best.score == 0.2
-    assert best.own == {"c=0": {"epoch": 20, "hr": 0.2}, "c=1": {"epoch": 10, "hr": 0.9}}
+    assert best.own == {"c0": {"epoch": 20, "hr": 0.2}, "c1": {"epoch": 10, "hr": 0.9}}
 
 
 def test_the_sweep_has_both_curves_and_the_fixed_one_agrees_with_the_list(data, tmp_path):

@@ -282,7 +282,7 @@ class Dag:
     def groups_code(self, wildcards: Any) -> str:
         """What decides a run's means over groups, as a hash: a change measures again what the store holds."""
         edges = {kind: list(counts) for kind, counts in load_paper(wildcards.paper).groups.items()}
-        return digest([edges, code_hash("evaluation.measuring")])
+        return digest([edges, code_hash("training.measuring")])
 
     def settings(self, wildcards: Any, threads: int) -> str:
         """The configuration as a command line, on top of what `python -m reprise` reads by itself.

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from reprise.files import write_text
+from reprise.files import replacing, write_text
 from reprise.reporting import rendering
-from reprise.reporting.plots import Drawing, draw, save
+from reprise.reporting.plots import METADATA, Drawing, draw
 from reprise.reporting.results import Results
 from reprise.reporting.tables import Sheet, lay_out, table_frame
 from reprise.reporting.tidy import write_csv
@@ -27,6 +27,8 @@ def write_table(name: str, results: Results, pairs: pd.DataFrame, place: Path) -
 def write_figure(name: str, results: Results, place: Path) -> Drawing:
     """Write `<place>.{pdf,svg,png,csv}` of figure `name`; return it."""
     drawing = draw(name, results)
-    save(drawing.figure, place.parent, place.name)
+    for kind in METADATA:
+        with replacing(place.with_suffix(f".{kind}")) as beside:
+            beside.write_bytes(drawing.rendered(kind))
     write_csv(place.with_suffix(".csv"), drawing.plotted)
     return drawing

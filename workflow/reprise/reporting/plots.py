@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import itertools
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
 
 import matplotlib
 import pandas as pd
@@ -19,7 +19,6 @@ from matplotlib.figure import Figure
 
 from reprise.errors import RepriseError
 from reprise.evaluation.groups import group_names
-from reprise.files import replacing
 from reprise.papers import TUNED, Exhibit, Paper
 from reprise.reporting.printed import claims_of, printed_numbers
 from reprise.reporting.results import LEFT_OUT, Results, under_labels
@@ -94,12 +93,22 @@ class Canvas:
         return f"{self.paper.datasets[dataset].label} ({about})"
 
 
-class Drawing(NamedTuple):
-    """A figure, the frame that it plots, and what stands below it."""
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, the frame that it plots, and what stands below it. Its panels are laid out once, for every format."""
 
     figure: Figure
     plotted: pd.DataFrame
     caption: str
+    _rendered: dict[str, bytes] = field(default_factory=dict, repr=False)
+
+    def rendered(self, kind: str) -> bytes:
+        """The figure as a file of `kind`: pdf, svg or png; equal input gives equal bytes."""
+        if kind not in self._rendered:
+            with matplotlib.rc_context(STYLE), io.BytesIO() as buffer:
+                self.figure.savefig(buffer, format=kind, metadata=METADATA[kind])
+                self._rendered[kind] = buffer.getvalue()
+        return self._rendered[kind]
 
 
 def canvas(name: str, results: Results) -> Canvas:
@@ -228,6 +237,9 @@ def draw(name: str, results: Results) -> Drawing:
         if drawn.undrawn:
             letters = int(figure.get_figwidth() * LETTERS)
             figure.suptitle(textwrap.fill(drawn.undrawn, letters), fontsize="small", x=0.01, ha="left")
+        if engine := figure.get_layout_engine():  # half of what drawing costs, and each file would do it anew
+            engine.execute(figure)
+            figure.set_layout_engine("none")
         plotted = plotted.drop(columns=["values"], errors="ignore")
         return Drawing(figure, plotted, _caption(name, results, drawn))
 
@@ -272,11 +284,3 @@ def line(axes: Axes, part: pd.DataFrame, x: str, style: int, label: str, **optio
             alpha=0.13,
             linewidth=0,
         )
-
-
-def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write `<name>.{pdf,svg,png}`; equal input gives equal bytes."""
-    with matplotlib.rc_context(STYLE):
-        for kind, metadata in METADATA.items():
-            with replacing(folder / f"{name}.{kind}") as beside:
-                figure.savefig(beside, format=kind, metadata=metadata)

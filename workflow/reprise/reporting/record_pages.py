@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reprise.config import Config, make_config
 from reprise.files import write_text
-from reprise.papers import Paper, load_paper, paper_names
+from reprise.papers import load_paper, paper_names
 from reprise.reporting import pages, record
 from reprise.reporting.claim_rows import judged_claims
 from reprise.reporting.exhibits import write_figure, write_table
@@ -20,10 +20,16 @@ from reprise.selection import licences_of
 def write_pages() -> None:
     """Render every paper's tables, figures and verdicts, and the scorecard, into the record."""
     papers = [load_paper(name) for name in paper_names()]
-    shown = [key for paper in papers for key in _shown(paper)]
+    ran = {paper.name: set(record.read_runs(paper.name)["dataset"]) for paper in papers}
+    # Each paper's own data sets, and those stand-ins, which need to be named, that have a run on record.
+    shown = [key for paper in papers for key, entry in paper.datasets.items()
+             if not entry.stand_in or key in ran[paper.name]]
+    # The licences that its own runs needed do not stand in the way of those that it lacks.
+    agreed = set().union(*(licences_of(paper.datasets[key]) for paper in papers
+                           for key in ran[paper.name] & paper.datasets.keys()))
     # A folder without results: what is of record is all there is.
     config: Config = make_config({"datasets": ",".join(dict.fromkeys(shown)), "results": str(record.RECORD),
-                                  "licences": sorted(_agreed(papers))})
+                                  "licences": sorted(agreed)})
     sections = []
     for paper in papers:
         results = record.with_record(load_results(paper, config, record.BUDGET))
@@ -36,19 +42,3 @@ def write_pages() -> None:
                     for name in paper.figures]
         sections.append(section(results, claims, sheets, drawings))
     write_text(record.RECORD / "scorecard.html", pages.html(sections, study(config)))
-
-
-def _shown(paper: Paper) -> list[str]:
-    """The paper's own data sets, and those stand-ins, which need to be named, that have a run on record."""
-    ran = _ran(paper)
-    return [key for key, entry in paper.datasets.items() if not entry.stand_in or key in ran]
-
-
-def _ran(paper: Paper) -> set[str]:
-    return set(record.read_runs(paper.name)["dataset"])
-
-
-def _agreed(papers: list[Paper]) -> set[str]:
-    """The licences that the record's own runs needed: they do not stand in the way of those that it lacks."""
-    ran = [entry for paper in papers for key, entry in paper.datasets.items() if key in _ran(paper)]
-    return set().union(*map(licences_of, ran))

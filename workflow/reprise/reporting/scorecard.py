@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
 
@@ -15,7 +13,7 @@ from reprise.config import STUDY, Config
 from reprise.files import read_json
 from reprise.papers import MAIN, TUNED, Paper
 from reprise.reporting import record, wording
-from reprise.reporting.plots import METADATA, STYLE, Drawing
+from reprise.reporting.plots import Drawing
 from reprise.reporting.printed import printed_claims
 from reprise.reporting.results import Results
 from reprise.reporting.tables import Sheet
@@ -51,6 +49,11 @@ class Section:
     claims_not_run: list[tuple[str, int]]
     orders: list[dict]
     runs: list[dict]
+
+    @property
+    def methods(self) -> dict[str, str]:
+        """What each row is, by its name, where `paper.yaml` says it."""
+        return {name: row.about for name, row in self.paper.methods.items() if row.about}
 
 
 def section(results: Results, claims: pd.DataFrame, sheets: list[Sheet], drawings: list[Drawing]) -> Section:
@@ -166,8 +169,6 @@ def _runs(results: Results) -> pd.DataFrame:
 
 
 def _picture(name: str, title: str, drawing: Drawing) -> Picture:
-    with matplotlib.rc_context(STYLE), io.BytesIO() as buffer:
-        drawing.figure.savefig(buffer, format="svg", metadata=METADATA["svg"])
-        encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
+    encoded = base64.b64encode(drawing.rendered("svg")).decode("ascii")
     title = f"{name.replace('figure', 'Figure ')}. {title}"
     return Picture(title, drawing.caption, f"data:image/svg+xml;base64,{encoded}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from reprise.config import Config
-from reprise.evaluation.measuring import write_groups
 from reprise.stages.run import arguments, named_run
 from reprise.training.execution import executing
+from reprise.training.measuring import write_groups
 from reprise.training.store import locked
 
 __all__ = ["HELP", "arguments", "main"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 
 from reprise.config import Config
-from reprise.evaluation.measuring import write_groups
 from reprise.papers import Run, load_paper, preset_name, variant_of
 from reprise.papers.schema import entry
 from reprise.training.execution import executing
+from reprise.training.measuring import write_groups
 
 HELP = "train, recommend and evaluate one run"
 

@@ -26,6 +26,7 @@ class Loop:
 
     mixed = False  # whether it knows `precision: mixed`
     scheduled = False  # whether it knows a `schedule`
+    optimiser: torch.optim.Optimizer | None = None  # a trainer that has one sets it; its moments are part of the state
 
     def __init__(self, method: Wrapper, device: torch.device, phase: str, steps_per_epoch: int):
         self.method, self.device, self.phase, self.steps_per_epoch = method, device, phase, steps_per_epoch
@@ -107,7 +108,10 @@ class Loop:
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that the next step depends on."""
         total = self._waited_total()
-        return over("weights", self.method.state_dict()), {
+        tensors = over("weights", self.method.state_dict())
+        if self.optimiser:
+            tensors |= over("optimiser", _moments(self.optimiser))
+        return tensors, {
             "phase": self.phase,
             "steps": self.steps,
             "seconds": self.seconds,
@@ -122,9 +126,11 @@ class Loop:
         self.method.load_state_dict({name: tensor.to(self.device) for name, tensor in weights.items()})
         self.steps, self.seconds, self.first_loss = meta["steps"], meta["seconds"], meta["first_loss"]
         self.total, self.since = self.total.new_tensor(meta["total"]), meta["since"]
+        if self.optimiser:
+            _restore(self.optimiser, under("optimiser", tensors))
 
 
-def optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+def _moments(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     """An optimiser's moments as named tensors, `<parameter>/<moment>`."""
     tensors: dict[str, Tensor] = {}
     for index, moments in optimiser.state_dict()["state"].items():
@@ -132,8 +138,8 @@ def optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     return tensors
 
 
-def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what `optimiser_state` gave."""
+def _restore(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what `_moments` gave."""
     known = optimiser.state_dict()
     known["state"] = {index: under(str(index), tensors) for index in {int(name.split("/")[0]) for name in tensors}}
     optimiser.load_state_dict(known)

@@ -82,7 +82,6 @@ def choose(
     selected = {
         "list": list_name("test", setting),
         "valid_list": None if on == "test" else list_name(on, setting),
-        "select_on": on,
         "epoch": 0,
         "steps": 0,
         "setting": setting,

@@ -12,8 +12,7 @@ from reprise.data.unmet import Unmet
 from reprise.errors import RepriseError
 from reprise.methods.pointwise import Method, Rows
 from reprise.training.build import derived_seed
-from reprise.training.checkpoint import over, under
-from reprise.training.loop import Loop, optimiser_state, restore_optimiser
+from reprise.training.loop import Loop
 from reprise.training.options import Training
 
 ACCUMULATED = 1e-8  # Adagrad's sums of squares before the first step; WenjieWWJ/DecRS
@@ -87,13 +86,7 @@ class Trainer(Loop):
         labels = (order < half).float()
         return Rows(self.users[order % half], torch.cat([self.items, negatives])[order], labels)
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything that the next step depends on: weights and Adagrad's sums."""
-        tensors, meta = super().state()
-        return tensors | over("adagrad", optimiser_state(self.optimiser)), meta
-
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Put back what `state` gave."""
         super().restore(tensors, meta)
-        restore_optimiser(self.optimiser, under("adagrad", tensors))
         self.epoch = None

@@ -239,7 +239,8 @@ class Job:
     def sweeps(self, searched: Wrapper, final: Wrapper) -> list[dict[str, Any]]:
         """The curve over the settings, twice: each at its own best epoch of the search, and all at the chosen epoch."""
         rows: list[dict[str, Any]] = []
-        if not searched.sweep():
+        settings = {setting_name(setting): setting for setting in searched.sweep()}
+        if not settings:
             return rows
         k, split = self.options.k, self.options.select_on
         for key, best in self.best.own.items():
@@ -247,7 +248,7 @@ class Job:
                 {
                     "curve": "own_epoch",
                     "split": split,
-                    "c": int(key.removeprefix("c=")),
+                    **settings[key],
                     "epoch": best["epoch"],
                     "metric": name,
                     "k": k,
@@ -327,7 +328,6 @@ def train(
     selected = {
         "list": testing,
         "valid_list": selecting,
-        "select_on": job.options.select_on,
         "epoch": job.best.epoch,
         "steps": job.best.steps,
         "setting": job.best.setting,

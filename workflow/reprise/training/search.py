@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from reprise.methods import Setting
+from reprise.methods import Setting, setting_name
 
 METRICS = ("hr", "recall", "ndcg", "mrr")  # followed during a search
 
@@ -48,7 +48,7 @@ class Best:
         The best choice of this evaluation, and its metrics.
         """
         for setting, metrics in measured:
-            key = ",".join(f"{name}={value}" for name, value in setting.items())
+            key = setting_name(setting)
             if key and self._beats(metrics[self.name], self.own.get(key, {}).get(self.name, -1.0)):
                 self.own[key] = {"epoch": epoch, **metrics}
         setting, metrics = max((pair for pair in measured if pair[0] in choices), key=lambda pair: pair[1][self.name])

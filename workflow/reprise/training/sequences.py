@@ -14,8 +14,7 @@ from reprise.data.windows import cut
 from reprise.errors import RepriseError
 from reprise.methods.next_item import NextItem, Targets
 from reprise.training.build import derived_seed
-from reprise.training.checkpoint import over, under
-from reprise.training.loop import Loop, optimiser_state, restore_optimiser
+from reprise.training.loop import Loop
 from reprise.training.options import Training
 
 POOL = 64  # batches that are drawn together and sorted by length, so that windows of a batch need little padding
@@ -189,13 +188,7 @@ class Trainer(Loop):
             negatives = self.unmet.at(users[owner][:, None].expand_as(chance), chance)
         return Targets(windows, places, items, negatives, ends)
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
-        """Everything that the next step depends on: weights and Adam's moments."""
-        tensors, meta = super().state()
-        return tensors | over("adam", optimiser_state(self.optimiser)), meta
-
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, object]) -> None:
         """Put back what `state` gave."""
         super().restore(tensors, meta)
-        restore_optimiser(self.optimiser, under("adam", tensors))
         self.epoch = None

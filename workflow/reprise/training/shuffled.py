@@ -10,8 +10,7 @@ from torch import Tensor
 from reprise.data.interactions import Interactions
 from reprise.methods.dice import Method
 from reprise.training.build import derived_seed
-from reprise.training.checkpoint import over, under
-from reprise.training.loop import Loop, optimiser_state, restore_optimiser
+from reprise.training.loop import Loop
 from reprise.training.margin_sampler import MarginSampler
 from reprise.training.options import Training
 
@@ -91,13 +90,12 @@ class Trainer(Loop):
         tensors, meta = super().state()
         tensors |= {"generator": self.generator.get_state(), "order": self.order}
         meta |= {"rate": self.rate, "best_score": self.best, "stale": self.stale, "falls": self.falls}
-        return tensors | over("adam", optimiser_state(self.optimiser)), meta
+        return tensors, meta
 
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Put back what `state` gave."""
         super().restore(tensors, meta)
         self.generator.set_state(tensors["generator"])
         self.order = tensors["order"].to(self.device)
-        restore_optimiser(self.optimiser, under("adam", tensors))
         self.optimiser.param_groups[0]["lr"] = meta["rate"]
         self.best, self.stale, self.falls = meta["best_score"], meta["stale"], meta["falls"]

@@ -14,8 +14,7 @@ from reprise.data.interactions import Interactions
 from reprise.errors import RepriseError
 from reprise.methods.writing import Texts, Writer
 from reprise.training.build import derived_seed
-from reprise.training.checkpoint import over, under
-from reprise.training.loop import Loop, optimiser_state, restore_optimiser
+from reprise.training.loop import Loop
 from reprise.training.options import Training
 
 POOL = 64  # batches that are drawn together and sorted by length
@@ -148,13 +147,11 @@ class Trainer(Loop):
         return {"tokens/s": f"{self.pieces / max(self.seconds, 1e-9):,.0f}"}
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
-        """Everything that the next step depends on: weights and AdamW's moments; the rate follows from the step."""
+        """Everything that the next step depends on, the rate apart, which follows from the step."""
         tensors, meta = super().state()
-        meta["pieces"] = self.pieces
-        return tensors | over("adam", optimiser_state(self.optimiser)), meta
+        return tensors, meta | {"pieces": self.pieces}
 
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, object]) -> None:
         """Put back what `state` gave."""
         super().restore(tensors, meta)
-        restore_optimiser(self.optimiser, under("adam", tensors))
         self.epoch, self.pieces = None, meta["pieces"]

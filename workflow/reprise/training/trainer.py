@@ -10,8 +10,7 @@ from torch import Tensor
 from reprise.data.interactions import Interactions
 from reprise.methods import Wrapper
 from reprise.training.build import derived_seed
-from reprise.training.checkpoint import over, under
-from reprise.training.loop import Loop, optimiser_state, restore_optimiser
+from reprise.training.loop import Loop
 from reprise.training.options import Training
 from reprise.training.sampler import PairSampler
 
@@ -44,14 +43,12 @@ class Trainer(Loop):
         return loss.detach()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything that the next step depends on: weights, Adam's moments, the generators."""
+        """Everything that the next step depends on, the generators with it."""
         tensors, meta = super().state()
-        generators = {"generator": self.generator.get_state(), "turns": self.turns.get_state()}
-        return tensors | generators | over("adam", optimiser_state(self.optimiser)), meta
+        return tensors | {"generator": self.generator.get_state(), "turns": self.turns.get_state()}, meta
 
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Put back what `state` gave."""
         super().restore(tensors, meta)
         self.generator.set_state(tensors["generator"])
         self.turns.set_state(tensors["turns"])
-        restore_optimiser(self.optimiser, under("adam", tensors))
