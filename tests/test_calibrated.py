@@ -17,6 +17,7 @@ from reprise.sourcecode import options_of
 from reprise.training.build import build, make_trainer
 from reprise.training.options import Training
 from reprise.training.sequences import Samples
+from waiting import Watched
 
 ITEMS, WINDOW, DIM = 12, 6, 8
 # What each item is about; items 0 and 5 about nothing. 1/m on each of m attributes.
@@ -92,7 +93,6 @@ def plain_calibration(scores, p, temperature=1.0):
 @pytest.mark.parametrize("sparse_from", [1, 64])
 @pytest.mark.parametrize(("weight", "temperature"), [(0.0, 1.0), (0.3, 1.0), (0.3, 0.25), (1.0, 1.0), (1.0, 2.0)])
 def test_the_loss_over_items_and_its_gradients(monkeypatch, cells, sparse_from, weight, temperature):
-    monkeypatch.setitem(losses.CELLS, "cpu", cells)
     monkeypatch.setattr(losses, "SPARSE_FROM", sparse_from)
     generator = torch.Generator().manual_seed(0)
     states, table = (torch.randn(n, 4, generator=generator, dtype=torch.float64) for n in (7, ITEMS))
@@ -103,7 +103,7 @@ def test_the_loss_over_items_and_its_gradients(monkeypatch, cells, sparse_from, 
     for ours in (True, False):
         s, t = states.clone().requires_grad_(), table.clone().requires_grad_()
         if ours:
-            loss = calibrated_over_items(s, t, targets, Attributes.of(shares), wanted, weight, temperature)
+            loss = calibrated_over_items(s, t, targets, Attributes.of(shares), wanted, weight, temperature, cells)
         else:
             loss = sum((1 - weight) * plain_accuracy(row, target) + weight * plain_calibration(row, p, temperature)
                        for row, target, p in zip(s @ t.T, targets, wanted, strict=True)) / len(targets)
@@ -111,6 +111,18 @@ def test_the_loss_over_items_and_its_gradients(monkeypatch, cells, sparse_from, 
         results.append([loss.detach(), s.grad, t.grad])
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("method", ["calibrated_next_item", "decoupled_next_item"])
+def test_a_setting_bounds_the_logits_that_are_held(data, method, rows):
+    made_of = made(data, method, logits=rows * ITEMS)
+    batch = batches(made_of, data)[0]
+    with Watched() as watched:
+        made_of.loss(batch)
+    blocks = -(-len(batch.items) // rows)
+    calibrated, plain = (1, 0) if method == "calibrated_next_item" else (2, 1)
+    assert (watched.calls["aten::exp_"], watched.calls["aten::exp2_"]) == (calibrated * blocks, plain * blocks)
 
 
 def test_the_loss_over_items_by_hand():

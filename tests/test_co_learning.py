@@ -65,6 +65,16 @@ def stir(model, *names, seed=5):
             parameter += torch.randn(parameter.shape, generator=generator)
 
 
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_setting_bounds_the_logits_that_are_held(rows):
+    data = laid()
+    method = method_of(data=data, logits=rows * ITEMS)
+    batch = batches(method, data)[0]
+    with Watched() as watched:
+        method.loss(batch)
+    assert watched.calls["aten::exp2_"] == -(-len(batch.items) // rows) > 1
+
+
 # Both summaries against the formulas
 
 

@@ -167,8 +167,6 @@ def test_the_last_window_alone_is_another_objective_for_long_histories():
 @pytest.mark.parametrize("cells", [1, ITEMS * 3, 10**6])  # a row, three rows, all rows at a time
 @pytest.mark.parametrize("biased", [False, True])
 def test_softmax_over_items_is_cross_entropy(monkeypatch, cells, biased):
-    monkeypatch.setitem(losses.CELLS, "cpu", cells)
-    monkeypatch.setitem(losses.TILE, "cpu", 1)
     monkeypatch.setattr(losses, "PIECE", 7)
     generator = torch.Generator().manual_seed(0)
     states, table, bias = (torch.randn(*shape, generator=generator, dtype=torch.float64) * 2
@@ -179,7 +177,7 @@ def test_softmax_over_items_is_cross_entropy(monkeypatch, cells, biased):
     for ours in (True, False):
         leaves = [tensor.clone().requires_grad_() for tensor in (states, table, bias)]
         s, t, b = leaves if biased else (*leaves[:2], None)
-        loss = softmax_over_items(s, t, targets, b) if ours else torch.nn.functional.cross_entropy(
+        loss = softmax_over_items(s, t, targets, b, cells=cells) if ours else torch.nn.functional.cross_entropy(
             s @ t.T if b is None else s @ t.T + b, targets)
         (3 * loss).backward()
         results.append([loss.detach(), *(leaf.grad for leaf in leaves[: 3 if biased else 2])])
@@ -202,6 +200,17 @@ def test_softmax_over_items_keeps_a_block_and_waits_for_nothing(monkeypatch, dev
     assert not watched.waits
     assert block == min(rows, len(states)) * items and watched.largest == block
     assert kept <= table.numel() < block  # of what was formed, gradients alone are left
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_setting_bounds_the_logits_that_are_held(rows):
+    data = laid(histories())
+    for trainer in (trainer_of(data, logits=rows * ITEMS), masked_trainer(data, logits=rows * ITEMS)):
+        batch, method = trainer._batch(trainer._order(0), 0), trainer.method
+        targets = len(batch.items) * getattr(method, "most", 1)  # of masked items as many a window
+        with Watched() as watched:
+            method.loss(batch)
+        assert watched.calls["aten::exp2_"] == -(-targets // rows) > 1
 
 
 class Tables(TorchDispatchMode):
@@ -493,10 +502,10 @@ def test_a_model_that_reads_whole_windows_needs_a_window_a_prefix():
 # Masked items
 
 
-def masked_trainer(data, samples="per_prefix", drop_first=False, share=0.4, last_only=0.5):
+def masked_trainer(data, samples="per_prefix", drop_first=False, share=0.4, last_only=0.5, **settings):
     model = {"name": "bert4rec", "dim": 8, "window": WINDOW, "layers": 2, "heads": 2, "inner": 16, "dropout": 0.0,
              "attention_dropout": 0.0, "drop_first": drop_first}
-    method = {"name": "masked_item", "samples": samples, "share": share, "last_only": last_only}
+    method = {"name": "masked_item", "samples": samples, "share": share, "last_only": last_only, **settings}
     return make_trainer(build({"model": model, "method": method}, data, 1, "search"), data, options(), 1, "search")
 
 

@@ -1,6 +1,7 @@
 """What an operation must not do on a GPU, seen on a CPU: ask for a number, so that the host waits for the device."""
 
 import weakref
+from collections import Counter
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -9,14 +10,15 @@ ANSWERS = ("aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", 
 
 
 class Watched(TorchDispatchMode):
-    """Notes `waits`, the operations whose answer the host needs, and the `results` of all others, held weakly."""
+    """Notes `waits`, the operations whose answer the host needs, `calls` of each, and the `results`, held weakly."""
 
     def __init__(self):
         super().__init__()
-        self.waits, self.results, self.largest = [], [], 0
+        self.waits, self.results, self.largest, self.calls = [], [], 0, Counter()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func.name().partition(".")[0]
+        self.calls[name] += 1
         by_mask = name in ("aten::index", "aten::index_put", "aten::index_put_") and any(
             index is not None and index.dtype == torch.bool for index in args[1]
         )

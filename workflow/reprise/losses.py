@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-# Logits held at a time; changes only a sum's rounding. A CPU likes what its core's cache holds (2 MB); a GPU 256 MB, so
-# that a batch of usual size is one block.
+# Logits held at a time unless a setting says it. A CPU likes what its core's cache holds (2 MB); a GPU 256 MB, so that
+# a batch of usual size is one block.
 CELLS = {"cpu": 1 << 19, "cuda": 1 << 26}
 TILE = {"cpu": 16, "cuda": 1}  # a block has a multiple of it targets, and no fewer: each block reads the table thrice
 TALLER = {"cpu": 8, "cuda": 1}  # times as many where products take narrow numbers: a block costs a sum of its own
@@ -21,13 +21,15 @@ TINY = 1e-12  # a profile's length below which it points nowhere
 
 
 def softmax_over_items(
-    states: Tensor, table: Tensor, targets: Tensor, bias: Tensor | None = None, counted: Tensor | None = None
+    states: Tensor, table: Tensor, targets: Tensor, bias: Tensor | None = None, counted: Tensor | None = None,
+    cells: int | None = None,
 ) -> Tensor:
     """Mean cross-entropy of `targets` [T] under softmax(states table' + bias); returns a scalar.
 
     `states` is [T, D], `table` [N, D], `bias` [N]; of the targets only those `counted` [T] bool count, if given. The
     logits [T, N] are formed once, a block of rows at a time, and both gradients with them: nothing of their size is
-    kept for the way back, and the host waits for nothing. Under autocast the three products take numbers of its type;
+    kept for the way back, and the host waits for nothing. `cells` logits are held at a time, or those of one target;
+    how many changes only the rounding of sums. Under autocast the three products take numbers of its type;
     exponentials and sums keep those of `table`.
     """
     kind = states.device.type
@@ -36,27 +38,29 @@ def softmax_over_items(
         states = states.to(table.dtype)
         counted = torch.ones_like(targets, dtype=torch.bool) if counted is None else counted
         weights = counted.to(states.dtype) / counted.sum().clamp(min=1)
-        return _SoftmaxOverItems.apply(states, table, bias, targets, weights, narrow)
+        rows = _rows(len(table), kind, narrow == table.dtype, cells)
+        return _SoftmaxOverItems.apply(states, table, bias, targets, weights, narrow, rows)
 
 
 class _SoftmaxOverItems(torch.autograd.Function):
     """With e = exp(logit - max) and s their sum over a target of weight w: its loss is w (log s + max - logit of the
     target); d/dstates = w (e table / s - table[target]), d/dtable = e' (w states / s) - w states, summed at targets.
 
-    `narrow` is the type of the numbers that products take. Logits are laid out items first, [N, B], which a CPU
-    multiplies up to twice as fast, and in bits, as powers of 2 take half the time of exponentials.
+    `narrow` is the type of the numbers that products take, `at_once` the targets of a block. Logits are laid out items
+    first, [N, B], which a CPU multiplies up to twice as fast, and in bits, as powers of 2 take half the time of
+    exponentials.
     """
 
     @staticmethod
     def forward(
-        ctx, states: Tensor, table: Tensor, bias: Tensor | None, targets: Tensor, weights: Tensor, narrow: torch.dtype
+        ctx, states: Tensor, table: Tensor, bias: Tensor | None, targets: Tensor, weights: Tensor, narrow: torch.dtype,
+        at_once: int,
     ) -> Tensor:
         total = states.new_zeros(())
         by_state, by_table = torch.empty_like(states), torch.zeros_like(table)
         by_bias = None if bias is None else torch.zeros_like(bias)
-        items, kind = table.to(narrow), states.device.type
-        start = 0
-        for rows in states.split(_rows(len(table), kind, narrow == table.dtype)):
+        items, start = table.to(narrow), 0
+        for rows in states.split(at_once):
             block = slice(start, start + len(rows))
             start = block.stop
             wanted, weight = targets[block], weights[block]
@@ -85,15 +89,17 @@ class _SoftmaxOverItems(torch.autograd.Function):
         return total / BITS
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None, None, None]:
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
         by_state, by_table, by_bias = ctx.saved_tensors
         by_bias = None if by_bias is None else by_bias * gradient
         # In place, as a table of a million rows has no room for another; a second way back through it is refused.
-        return by_state * gradient, by_table.mul_(gradient), by_bias, None, None, None
+        return by_state * gradient, by_table.mul_(gradient), by_bias, None, None, None, None
 
 
-def _rows(n_items: int, kind: str, full: bool) -> int:
-    """How many targets a block of logits over `n_items` has."""
+def _rows(n_items: int, kind: str, full: bool, cells: int | None) -> int:
+    """How many targets a block of logits over `n_items` has: what `cells` hold, or what suits the `kind` of device."""
+    if cells:
+        return max(1, cells // n_items)
     cells = CELLS[kind] * (1 if full else TALLER[kind])
     return max(1, cells // n_items // TILE[kind]) * TILE[kind]
 
@@ -132,7 +138,7 @@ class Attributes(NamedTuple):
 
 def calibrated_over_items(
     states: Tensor, table: Tensor, targets: Tensor, attributes: Attributes, wanted: Tensor, weight: float,
-    temperature: float = 1.0,
+    temperature: float = 1.0, cells: int | None = None,
 ) -> Tensor:
     """Mean over T targets of (1 - w) * cross-entropy + w * (1 - cos(q, p)), w = `weight`; returns a scalar.
 
@@ -141,10 +147,11 @@ def calibrated_over_items(
     and 12). A row of `wanted` that is all 0 asks for nothing. Memory as `softmax_over_items`.
     """
     if weight == 0:
-        return softmax_over_items(states, table, targets)
+        return softmax_over_items(states, table, targets, cells=cells)
     with torch.autocast(states.device.type, enabled=False):  # in full: much of it is no product
         states = states.to(table.dtype)
-        return _CalibratedOverItems.apply(states, table, targets, attributes, wanted, weight, temperature)
+        rows = max(1, (cells or CELLS[states.device.type]) // len(table))
+        return _CalibratedOverItems.apply(states, table, targets, attributes, wanted, weight, temperature, rows)
 
 
 class _CalibratedOverItems(torch.autograd.Function):
@@ -153,11 +160,11 @@ class _CalibratedOverItems(torch.autograd.Function):
     not depend on the length of q.)"""
 
     @staticmethod
-    def forward(ctx, states, table, targets, attributes, wanted, weight, temperature) -> Tensor:
+    def forward(ctx, states, table, targets, attributes, wanted, weight, temperature, at_once) -> Tensor:
         total, share = states.new_zeros(()), (1 - weight) / len(states)
         by_state, by_table = torch.empty_like(states), torch.zeros_like(table)
         start = 0
-        for rows in states.split(max(1, CELLS[states.device.type] // len(table))):
+        for rows in states.split(at_once):
             block = slice(start, start + len(rows))
             start = block.stop
             logits = rows @ table.T
@@ -189,7 +196,7 @@ class _CalibratedOverItems(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
         by_state, by_table = ctx.saved_tensors
-        return by_state * gradient, by_table * gradient, None, None, None, None, None
+        return by_state * gradient, by_table * gradient, None, None, None, None, None, None
 
 
 def binary_over_sampled(positive: Tensor, negative: Tensor) -> Tensor:

@@ -10,12 +10,12 @@ from torch import Tensor
 from reprise.data.interactions import Interactions
 from reprise.data.profiles import attribute_shares, running_shares, share_sums
 from reprise.losses import Attributes, calibrated_over_items
-from reprise.methods.next_item import NextItem, Targets
+from reprise.methods.next_item import NextItem, OverItems, Targets
 from reprise.models.sequential import SequenceModel, feature, real
 from reprise.settings import Field, Settings
 
 
-class Options(Settings):
+class Options(OverItems):
     """Settings of the objective."""
 
     weight: float = Field(ge=0, le=1, description="lambda: share of the calibration loss; the rest is cross-entropy")
@@ -62,5 +62,6 @@ class Method(CalibratedNextItem):
         """The loss of a batch; returns a scalar."""
         options, states, (table, _) = self.options, self.summaries(batch), self.model.output()
         wanted = self.attributes, self.profiles(batch)
-        loss = calibrated_over_items(states, table, batch.items, *wanted, options.weight, options.temperature)
+        loss = calibrated_over_items(
+            states, table, batch.items, *wanted, options.weight, options.temperature, options.logits)
         return loss + self.model.penalty()

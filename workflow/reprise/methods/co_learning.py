@@ -11,15 +11,15 @@ from reprise.contrast import nt_xent, one_way
 from reprise.data.interactions import Interactions
 from reprise.errors import RepriseError
 from reprise.losses import softmax_over_items
-from reprise.methods.next_item import NextItem, Targets
+from reprise.methods.next_item import NextItem, OverItems, Targets
 from reprise.models.sequential import SequenceModel
 from reprise.models.sequential.streams import TwoStreams
-from reprise.settings import Field, Settings
+from reprise.settings import Field
 
 CONTRASTS = {"nt_xent": nt_xent, "one_way": one_way}
 
 
-class Options(Settings):
+class Options(OverItems):
     """Settings of the objective."""
 
     weight: float = Field(ge=0, description="lambda, of the contrastive loss; 0: it is not computed")
@@ -62,7 +62,7 @@ class Method(NextItem):
         """The loss of a batch; returns a scalar."""
         options, (table, bias) = self.options, self.model.output()
         items, providers = self.both(batch) if options.weight else (self.summaries(batch), None)
-        loss = softmax_over_items(items, table, batch.items, bias) + self.model.penalty()
+        loss = softmax_over_items(items, table, batch.items, bias, cells=options.logits) + self.model.penalty()
         if providers is None:
             return loss
         users = batch.windows.users[batch.places // batch.windows.items.shape[1]]

@@ -10,12 +10,12 @@ from torch import Tensor
 from reprise.data.interactions import Interactions
 from reprise.losses import calibrated_over_items, softmax_over_items
 from reprise.methods.calibrated_next_item import CalibratedNextItem
-from reprise.methods.next_item import Targets
+from reprise.methods.next_item import OverItems, Targets
 from reprise.models.dacsr import Model
-from reprise.settings import Field, Settings
+from reprise.settings import Field
 
 
-class Options(Settings):
+class Options(OverItems):
     """Settings of the three losses."""
 
     weight: float = Field(ge=0, le=1, description="lambda: share of the calibration loss in that of the joined scores")
@@ -49,13 +49,13 @@ class Method(CalibratedNextItem):
         parts = (accurate, calibrated), (accurate_table, calibrated_table)
         if options.detach_encoders:
             parts = tuple(tuple(one.detach() for one in pair) for pair in parts)
-        of_all, items, temperature = self.attributes, batch.items, options.temperature
+        of_all, items, last = self.attributes, batch.items, (options.temperature, options.logits)
         joined = model.joined(*parts)
         wanted = softened if options.pd_in == "both" else profiles
         return (
-            calibrated_over_items(*joined, items, of_all, softened, options.weight, temperature)
-            + softmax_over_items(accurate, accurate_table, items)
-            + calibrated_over_items(calibrated, calibrated_table, items, of_all, wanted, 1.0, temperature)
+            calibrated_over_items(*joined, items, of_all, softened, options.weight, *last)
+            + softmax_over_items(accurate, accurate_table, items, cells=options.logits)
+            + calibrated_over_items(calibrated, calibrated_table, items, of_all, wanted, 1.0, *last)
         )
 
     def soften(self, profiles: Tensor) -> Tensor:

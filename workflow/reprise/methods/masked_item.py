@@ -11,13 +11,13 @@ from reprise.data.interactions import Interactions
 from reprise.data.windows import Windows
 from reprise.losses import softmax_over_items
 from reprise.methods import Wrapper
-from reprise.methods.next_item import Targets
+from reprise.methods.next_item import OverItems, Targets
 from reprise.models.bert4rec import Model
 from reprise.models.sequential import real
-from reprise.settings import Field, Settings
+from reprise.settings import Field
 
 
-class Options(Settings):
+class Options(OverItems):
     """Settings of the objective."""
 
     samples: Literal["per_prefix", "last_window"] = Field(
@@ -52,7 +52,8 @@ class Method(Wrapper):
         states = self.model.masked(batch.windows, positions)
         items = batch.windows.items.gather(1, positions)
         table, bias = self.model.output()
-        return softmax_over_items(states.flatten(0, 1), table, items.flatten(), bias, counted.flatten())
+        return softmax_over_items(
+            states.flatten(0, 1), table, items.flatten(), bias, counted.flatten(), self.options.logits)
 
     def draw(self, windows: Windows) -> tuple[Tensor, Tensor]:
         """Positions to mask [B, M], and which of them were drawn, [B, M] bool; the others repeat the row's first."""

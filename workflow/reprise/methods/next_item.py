@@ -19,7 +19,16 @@ from reprise.settings import Field, Settings
 SAMPLED = {"bce": binary_over_sampled, "bpr": bayesian_personalised, "sampled_softmax": sampled_softmax}
 
 
-class Options(Settings):
+class OverItems(Settings):
+    """What every objective with a softmax over all items lets one set."""
+
+    logits: int | None = Field(
+        None, ge=1, description="scores held at a time; none: as many as suit the device. Bounds memory, and changes "
+        "only the rounding of sums"
+    )
+
+
+class Options(OverItems):
     """Settings of the objective."""
 
     loss: Literal["softmax", "bce", "bpr", "sampled_softmax"] = Field(
@@ -100,7 +109,8 @@ class Method(NextItem):
         states = self.summaries(batch)
         table, bias = self.model.output()
         if self.options.loss == "softmax":
-            return softmax_over_items(states, table, batch.items, bias) + self.model.penalty()
+            return softmax_over_items(
+                states, table, batch.items, bias, cells=self.options.logits) + self.model.penalty()
         ids = torch.cat([batch.items[:, None], batch.negatives], 1)
         logits = (take(table, ids) @ states[:, :, None]).squeeze(2).float()
         if bias is not None:
