@@ -10,7 +10,7 @@ from reprise.data.features import Lists
 from reprise.data.interactions import Interactions
 from reprise.errors import RepriseError
 from reprise.losses import softmax_over_items
-from reprise.models.sequential.transformer import Blocks, normal
+from reprise.models.sequential.transformer import Blocks, TransformerOptions, normal
 from reprise.settings import checked
 from reprise.sourcecode import options_of
 from reprise.training import checkpoint
@@ -210,7 +210,8 @@ def test_of_the_last_block_only_what_is_read_is_computed():
 @pytest.mark.parametrize("kind", ["causal", "none", "keys", "shared", "whole"])
 def test_rows_that_are_read_are_those_of_all(kind):
     generator = torch.Generator().manual_seed(0)
-    blocks = Blocks(DIM, 2, 2, 16, 0.0, 0.0)
+    blocks = Blocks(TransformerOptions(
+        dim=DIM, window=5, layers=2, heads=2, inner=16, dropout=0.0, attention_dropout=0.0))
     normal(blocks, generator)
     rows, read = torch.randn(3, 5, DIM, generator=generator) * 9, torch.tensor([[0, 4], [3, 1], [2, 2]])
     shape = {"keys": (3, 1, 1, 5), "shared": (1, 1, 5, 5), "whole": (3, 1, 5, 5)}.get(kind)

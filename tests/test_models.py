@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import importlib
 
 import numpy as np
 import pytest
@@ -167,9 +168,18 @@ def test_stopped_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bits(spec, dat
             assert torch.equal(tensor, second.state()[0][name]), name
 
 
-@pytest.mark.parametrize(
+every_component = pytest.mark.parametrize(
     ("kind", "name"), [(kind, name) for kind in ("models", "methods") for name in components(kind)]
 )
+
+
+@every_component
+def test_options_are_the_files_own_though_it_is_not_imported(kind, name):
+    own = importlib.import_module(f"reprise.{kind}.{name}").Options
+    assert options_of(kind, name).model_json_schema() == own.model_json_schema()
+
+
+@every_component
 def test_every_option_is_read(kind, name):
     # What a method shares with others is read where it stands.
     files = [path for module, path in imported_by(f"{kind}.{name}").items() if module.startswith(f"{kind}.")]

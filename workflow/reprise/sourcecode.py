@@ -23,12 +23,12 @@ PACKAGE = Path(__file__).resolve().parent
 def components(kind: str) -> list[str]:
     """Name the components of `kind` (`models`, `methods`, `rerank`): their files, those with settings."""
     files = (path for path in (PACKAGE / kind).glob("*.py") if not path.stem.startswith("_"))
-    return sorted(path.stem for path in files if _options(path))
+    return sorted(path.stem for path in files if _classes(path, "Options"))
 
 
 @functools.cache
 def options_of(kind: str, name: str) -> type[Settings]:
-    """Return `class Options(Settings)` of `reprise/<kind>/<name>.py` without running the rest of the file.
+    """Return `class Options(...)` of `reprise/<kind>/<name>.py` without running the rest of the file.
 
     Raises
     ------
@@ -37,17 +37,29 @@ def options_of(kind: str, name: str) -> type[Settings]:
     """
     if name not in components(kind):
         raise RepriseError(f"reprise/{kind}/{name}.py", expected="one of " + ", ".join(components(kind)), found=name)
-    (found,) = _options(PACKAGE / kind / f"{name}.py")
-    names = {key: getattr(settings, key) for key in settings.__all__} | {"__name__": f"reprise.{kind}.{name}"}
+    return _settings(f"{kind}.{name}", "Options")
+
+
+@functools.cache
+def _settings(module: str, name: str) -> type[Settings]:
+    """The class `name` of `reprise.<module>`, which it may have from another file, and its bases, made the same way."""
+    path = _file(module)
+    if not (found := _classes(path, name)):
+        origin = next(node.module for node in _tree(path).body if isinstance(node, ast.ImportFrom)
+                      and name in {alias.name for alias in node.names})
+        return _settings(origin.removeprefix("reprise."), name)
+    names = {key: getattr(settings, key) for key in settings.__all__} | {"__name__": f"reprise.{module}"}
+    bases = {ast.unparse(base) for base in found[0].bases}
+    names |= {base: _settings(module, base) for base in bases - names.keys()}
     # Our own file, not input. Annotations are evaluated at once (dont_inherit), as there is no module to find them in
     # later.
-    exec(compile(ast.Module([found], []), f"reprise/{kind}/{name}.py", "exec", dont_inherit=True), names)
-    return names["Options"]
+    exec(compile(ast.Module(found, []), str(path), "exec", dont_inherit=True), names)
+    return names[name]
 
 
-def _options(path: Path) -> list[ast.ClassDef]:
-    """The class `Options` of a file, if it has one."""
-    return [node for node in _tree(path).body if isinstance(node, ast.ClassDef) and node.name == "Options"]
+def _classes(path: Path, name: str) -> list[ast.ClassDef]:
+    """The class `name` of a file, if it defines it."""
+    return [node for node in _tree(path).body if isinstance(node, ast.ClassDef) and node.name == name]
 
 
 @functools.cache

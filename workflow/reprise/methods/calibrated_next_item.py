@@ -10,12 +10,12 @@ from torch import Tensor
 from reprise.data.interactions import Interactions
 from reprise.data.profiles import attribute_shares, running_shares, share_sums
 from reprise.losses import Attributes, calibrated_over_items
-from reprise.methods.next_item import NextItem, OverItems, Targets
+from reprise.methods.next_item import EveryPrefix, NextItem, Targets
 from reprise.models.sequential import SequenceModel, feature, real
 from reprise.settings import Field, Settings
 
 
-class Options(OverItems):
+class Options(EveryPrefix):
     """Settings of the objective."""
 
     weight: float = Field(ge=0, le=1, description="lambda: share of the calibration loss; the rest is cross-entropy")
@@ -23,8 +23,6 @@ class Options(OverItems):
     history: Literal["window", "full"] = Field(
         "window", description="what the profile p is of: the items that the model sees, or all that came before"
     )
-    samples: Literal["one_pass", "per_prefix"] = Field(description="as of next_item")
-    long_history: Literal["exact", "strided"] = Field("exact", description="as of next_item")
 
 
 class CalibratedNextItem(NextItem):

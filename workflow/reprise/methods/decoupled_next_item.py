@@ -10,12 +10,12 @@ from torch import Tensor
 from reprise.data.interactions import Interactions
 from reprise.losses import calibrated_over_items, softmax_over_items
 from reprise.methods.calibrated_next_item import CalibratedNextItem
-from reprise.methods.next_item import OverItems, Targets
+from reprise.methods.next_item import EveryPrefix, Targets
 from reprise.models.dacsr import Model
 from reprise.settings import Field
 
 
-class Options(OverItems):
+class Options(EveryPrefix):
     """Settings of the three losses."""
 
     weight: float = Field(ge=0, le=1, description="lambda: share of the calibration loss in that of the joined scores")
@@ -26,8 +26,6 @@ class Options(OverItems):
     pd_in: Literal["lw", "both"] = Field("lw", description="where it does: in L_w alone, or in both calibration losses")
     detach_encoders: bool = Field(False, description="whether L_w trains the extractors alone")
     history: Literal["window", "full"] = Field("window", description="as of calibrated_next_item")
-    samples: Literal["one_pass", "per_prefix"] = Field(description="as of next_item")
-    long_history: Literal["exact", "strided"] = Field("exact", description="as of next_item")
 
 
 class Method(CalibratedNextItem):

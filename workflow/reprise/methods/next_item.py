@@ -28,7 +28,20 @@ class OverItems(Settings):
     )
 
 
-class Options(OverItems):
+class EveryPrefix(OverItems):
+    """What every objective lets one set whose targets are the items that come next."""
+
+    samples: Literal["one_pass", "per_prefix"] = Field(
+        description="every prefix a target, by one pass a user where the model is causal or by a window each"
+    )
+    long_history: Literal["exact", "strided"] = Field(
+        "exact",
+        description="of one_pass, targets beyond the first window: a window each; or windows that overlap by half, "
+        "each for the targets in its newer half, whose prefixes are then cut, at worst to half a window",
+    )
+
+
+class Options(EveryPrefix):
     """Settings of the objective."""
 
     loss: Literal["softmax", "bce", "bpr", "sampled_softmax"] = Field(
@@ -38,11 +51,6 @@ class Options(OverItems):
     samples: Literal["one_pass", "per_prefix", "last_window"] = Field(
         description="every prefix a target, by one pass a user where the model is causal or by a window each; or only "
         "the targets in a user's last window, and then a step counts windows"
-    )
-    long_history: Literal["exact", "strided"] = Field(
-        "exact",
-        description="of one_pass, targets beyond the first window: a window each; or windows that overlap by half, "
-        "each for the targets in its newer half, whose prefixes are then cut, at worst to half a window",
     )
 
 

@@ -12,7 +12,7 @@ from reprise.data.interactions import Interactions
 from reprise.data.reviews import Reviews
 from reprise.data.unmet import Unmet
 from reprise.errors import RepriseError
-from reprise.methods.writing import Texts, Writer, padded
+from reprise.methods.writing import ListOptions, Texts, Writer, padded
 from reprise.models.generative.prompts import (
     BETWEEN,
     DIRECT,
@@ -27,12 +27,12 @@ from reprise.models.generative.prompts import (
 )
 from reprise.models.generative.words import Histories, cut, joined
 from reprise.models.p5 import Model
-from reprise.settings import Field, OfLists, Settings
+from reprise.settings import Field, OfLists
 
 LIKED = 4  # stars, at least
 
 
-class Options(Settings):
+class Options(ListOptions):
     """Settings of the objective, and of how lists are written."""
 
     families: Literal["sequential", "sequential+rating+direct"] = Field(
@@ -48,18 +48,6 @@ class Options(Settings):
     candidates: int = Field(100, ge=2, description="items on such a list, the right one among them")
     prompt: str = OfLists(description="the prompt that asks for lists: 2-3 is trained on, 2-13 is not")
     whole_words_at_test: bool = OfLists(description="which word a piece belongs to is told when lists are written, too")
-    beams: int = OfLists(ge=1, description="texts that are followed at a time")
-    kept: int = OfLists(ge=1, description="of these, the best that make a list")
-    longest: int = OfLists(50, ge=2, description="pieces that an answer has at most")
-    constrained: bool = OfLists(description="only items can be written; or anything")
-    early_stopping: bool = OfLists(description="done with as many finished texts as beams, though a better may come")
-    duplicates: Literal["kept", "first", "last"] = OfLists(
-        description="an item written twice takes both ranks, or the first or the last one"
-    )
-    ranks: Literal["kept", "closed"] = OfLists(
-        description="what is taken out of a list leaves its rank empty, or lower ranks move up"
-    )
-    generate_in: Literal["full", "mixed"] = OfLists("full", description="precision while lists are written")
 
 
 class Method(Writer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -13,9 +13,27 @@ from reprise.methods import Setting, Wrapper
 from reprise.models.generative import GenerativeModel
 from reprise.models.generative.words import HOLE, Histories, Lines
 from reprise.processes import dealt, gathered
+from reprise.settings import OfLists, Settings
 
 # Pieces read, times beams, that are held at a time: what keys and values of a decoder take; changes only rounding.
 ROOM = {"cpu": 1 << 16, "cuda": 1 << 19}
+
+
+class ListOptions(Settings):
+    """How lists are written, whatever was learned."""
+
+    beams: int = OfLists(ge=1, description="texts that are followed at a time")
+    kept: int = OfLists(ge=1, description="of these, the best that make a list")
+    longest: int = OfLists(50, ge=2, description="pieces that an answer has at most")
+    constrained: bool = OfLists(description="only items can be written; or anything")
+    early_stopping: bool = OfLists(description="done with as many finished texts as beams, though a better may come")
+    duplicates: Literal["kept", "first", "last"] = OfLists(
+        description="an item written twice takes both ranks, or the first or the last one"
+    )
+    ranks: Literal["kept", "closed"] = OfLists(
+        description="what is taken out of a list leaves its rank empty, or lower ranks move up"
+    )
+    generate_in: Literal["full", "mixed"] = OfLists("full", description="precision while lists are written")
 
 
 class Texts(NamedTuple):

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from reprise.data.interactions import Interactions
-from reprise.methods.writing import Framed, PrefixWriter, Texts
+from reprise.methods.writing import Framed, ListOptions, PrefixWriter, Texts
 from reprise.models.genrec import Model
-from reprise.settings import Field, OfLists, Settings
+from reprise.settings import Field
 
 
-class Options(Settings):
+class Options(ListOptions):
     """Settings of the objective, and of how lists are written."""
 
     pretraining: bool = Field(True, description="start from the weights of the row that starts_from names")
@@ -21,18 +21,6 @@ class Options(Settings):
         description="every item of a training history is a target once; or only the last of each"
     )
     count_pads: bool = Field(description="padding behind shorter answers counts in the loss, as in the official code")
-    beams: int = OfLists(ge=1, description="texts that are followed at a time")
-    kept: int = OfLists(ge=1, description="of these, the best that make a list")
-    longest: int = OfLists(50, ge=2, description="pieces that an answer has at most")
-    constrained: bool = OfLists(description="only items can be written; or anything")
-    early_stopping: bool = OfLists(description="done with as many finished texts as beams, though a better may come")
-    duplicates: Literal["kept", "first", "last"] = OfLists(
-        description="an item written twice takes both ranks, or the first or the last one"
-    )
-    ranks: Literal["kept", "closed"] = OfLists(
-        description="what is taken out of a list leaves its rank empty, or lower ranks move up"
-    )
-    generate_in: Literal["full", "mixed"] = OfLists("full", description="precision while lists are written")
 
 
 class Method(PrefixWriter):

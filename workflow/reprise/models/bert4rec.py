@@ -9,20 +9,14 @@ from reprise.data.interactions import Interactions
 from reprise.data.windows import Windows
 from reprise.models import take
 from reprise.models.sequential import SequenceModel, embedding
-from reprise.models.sequential.transformer import DEVIATION, EPSILON, Encoder, normal, seen
-from reprise.settings import Field, Settings
+from reprise.models.sequential.transformer import DEVIATION, EPSILON, Encoder, TransformerOptions, normal, seen
+from reprise.settings import Field
 
 
-class Options(Settings):
+class Options(TransformerOptions):
     """Settings of BERT4Rec."""
 
-    dim: int = Field(ge=1, description="D, length of a row")
     window: int = Field(ge=2, description="L, columns that are read; in scoring the mask takes one of them")
-    layers: int = Field(ge=1)
-    heads: int = Field(ge=1)
-    inner: int = Field(ge=1, description="width of the feed-forward layers")
-    dropout: float = Field(ge=0, lt=1, description="on the input and after each part of a block")
-    attention_dropout: float = Field(ge=0, lt=1, description="on the weights of attention")
     drop_first: bool = Field(
         description="as RecBole does, leave position 0 out of the loss, and in scoring the first item of every window"
     )
@@ -38,10 +32,7 @@ class Model(SequenceModel):
         self.drop_first, device = options.drop_first, interactions.items.device
         self.item = embedding(self.n_items + 2, options.dim, DEVIATION, generator, device)  # padding, then the mask
         self.position = embedding(options.window, options.dim, DEVIATION, generator, device)
-        self.encoder = Encoder(
-            options.dim, options.layers, options.heads, options.inner, options.dropout, options.attention_dropout,
-            generator, device,
-        )
+        self.encoder = Encoder(options, generator, device)
         self.dense, self.norm = nn.Linear(options.dim, options.dim), nn.LayerNorm(options.dim, EPSILON)
         normal(self.dense, generator)
         self.bias = nn.Parameter(torch.zeros(self.n_items))

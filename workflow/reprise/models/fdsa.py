@@ -11,20 +11,14 @@ from reprise.data.interactions import Interactions
 from reprise.data.windows import Windows
 from reprise.models import take
 from reprise.models.sequential import SequenceModel, embedding, feature
-from reprise.models.sequential.transformer import DEVIATION, EPSILON, Blocks, normal
-from reprise.settings import Field, Settings
+from reprise.models.sequential.transformer import DEVIATION, EPSILON, Blocks, TransformerOptions, normal
+from reprise.settings import Field
 
 
-class Options(Settings):
+class Options(TransformerOptions):
     """Settings of FDSA."""
 
-    dim: int = Field(ge=1, description="D, length of a row")
-    window: int = Field(ge=1, description="L, items of a history that are read")
-    layers: int = Field(ge=1)
-    heads: int = Field(ge=1)
-    inner: int = Field(ge=1, description="width of the feed-forward layers")
     dropout: float = Field(ge=0, lt=1, description="on the inputs, after each part of a block and on the output")
-    attention_dropout: float = Field(ge=0, lt=1, description="on the weights of attention")
     pooling: Literal["attention", "mean"] = Field(
         description="of an item's attributes: by attention, each a feature of its own; or all one field, so their mean"
     )
@@ -53,8 +47,7 @@ class Model(SequenceModel):
         if options.pooling == "attention":  # a bias of the last layer would leave every softmax as it is
             self.energy = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 1, bias=False))
         self.item_blocks, self.feature_blocks = (
-            Blocks(dim, options.layers, options.heads, options.inner, options.dropout, options.attention_dropout)
-            for _ in range(2)
+            Blocks(options) for _ in range(2)
         )
         self.norm, self.dropout = nn.LayerNorm(dim, EPSILON), nn.Dropout(options.dropout)
         self.joined = nn.Linear(2 * dim, dim)

@@ -10,24 +10,18 @@ from torch import Tensor, nn
 from reprise.data.interactions import Interactions
 from reprise.data.windows import Windows
 from reprise.models.sequential.streams import TwoStreams, ends
-from reprise.models.sequential.transformer import EPSILON, Blocks, at, normal, visible
-from reprise.settings import Field, Settings
+from reprise.models.sequential.transformer import EPSILON, Blocks, TransformerOptions, at, normal, visible
+from reprise.settings import Field
 
 # Whether the query, and whether key and value, come from the other stream.
 CROSSED = {"cross_query": (1, 0), "own": (0, 0), "cross_key_value": (0, 1)}
 
 
-class Options(Settings):
+class Options(TransformerOptions):
     """Settings of IPSRec-C."""
 
-    dim: int = Field(ge=1, description="D, length of a row")
-    window: int = Field(ge=1, description="L, items of a history that are read")
     layers: int = Field(ge=1, description="of co-attention")
     self_layers: int = Field(0, ge=0, description="Transformer blocks of each stream before co-attention")
-    heads: int = Field(ge=1)
-    inner: int = Field(ge=1, description="width of the feed-forward layers")
-    dropout: float = Field(ge=0, lt=1, description="on both inputs and after each part of a block")
-    attention_dropout: float = Field(ge=0, lt=1, description="on the weights of attention")
     coattention: Literal["cross_query", "own", "cross_key_value"] = Field(
         description="what a stream takes from the other: the query; nothing; or key and value"
     )
@@ -55,10 +49,7 @@ class Model(TwoStreams):
         self.norms = nn.ModuleList(nn.LayerNorm(options.dim, EPSILON) for _ in range(2))
         self.dropout = nn.Dropout(options.dropout)
         self.encoders, self.blocks = (
-            nn.ModuleList(
-                Blocks(options.dim, layers, options.heads, options.inner, options.dropout, options.attention_dropout)
-                for _ in range(2)
-            )
+            nn.ModuleList(Blocks(options, layers) for _ in range(2))
             for layers in (options.self_layers, options.layers)
         )
         normal(self, generator)

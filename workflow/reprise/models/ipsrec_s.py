@@ -11,20 +11,13 @@ from reprise.data.interactions import Interactions
 from reprise.data.windows import Windows
 from reprise.models import take
 from reprise.models.sequential.streams import TwoStreams, ends
-from reprise.models.sequential.transformer import Encoder, seen
-from reprise.settings import Field, Settings
+from reprise.models.sequential.transformer import Encoder, TransformerOptions, seen
+from reprise.settings import Field
 
 
-class Options(Settings):
+class Options(TransformerOptions):
     """Settings of IPSRec-S."""
 
-    dim: int = Field(ge=1, description="D, length of a row")
-    window: int = Field(ge=1, description="L, items of a history that are read")
-    layers: int = Field(ge=1)
-    heads: int = Field(ge=1)
-    inner: int = Field(ge=1, description="width of the feed-forward layers")
-    dropout: float = Field(ge=0, lt=1, description="on the input and after each part of a block")
-    attention_dropout: float = Field(ge=0, lt=1, description="on the weights of attention")
     mask: Literal["concat_causal", "aligned_causal", "bidirectional"] = Field(
         description="item t sees items up to t, provider t all items and the providers up to t; or both see both up to "
         "t; or everything sees everything"
@@ -44,10 +37,7 @@ class Model(TwoStreams):
         super().__init__(options, interactions, generator)
         self.mask = options.mask
         self.causal, self.causal_streams = options.mask != "bidirectional", options.mask == "aligned_causal"
-        self.encoder = Encoder(
-            options.dim, options.layers, options.heads, options.inner, options.dropout, options.attention_dropout,
-            generator, interactions.items.device,
-        )
+        self.encoder = Encoder(options, generator, interactions.items.device)
 
     def states(self, windows: Windows) -> Tensor:
         """[B, L, D]."""

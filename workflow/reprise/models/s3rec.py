@@ -11,20 +11,13 @@ from reprise.data.interactions import Interactions
 from reprise.data.windows import Windows
 from reprise.models import take
 from reprise.models.sequential import SequenceModel, embedding, feature
-from reprise.models.sequential.transformer import DEVIATION, Encoder, normal, places, seen
-from reprise.settings import Field, Settings
+from reprise.models.sequential.transformer import DEVIATION, Encoder, TransformerOptions, normal, places, seen
+from reprise.settings import Field
 
 
-class Options(Settings):
+class Options(TransformerOptions):
     """Settings of S3-Rec."""
 
-    dim: int = Field(ge=1, description="D, length of a row")
-    window: int = Field(ge=1, description="L, items of a history that are read")
-    layers: int = Field(ge=1)
-    heads: int = Field(ge=1)
-    inner: int = Field(ge=1, description="width of the feed-forward layers")
-    dropout: float = Field(ge=0, lt=1, description="on the input and after each part of a block")
-    attention_dropout: float = Field(ge=0, lt=1, description="on the weights of attention")
     positions_from: Literal["start", "end"] = Field(
         description="of the window, as RecBole counts; or its end, as S3-Rec's left padding does"
     )
@@ -52,10 +45,7 @@ class Model(SequenceModel):
         self.item = embedding(self.n_items + 2, options.dim, DEVIATION, generator, device)  # padding, then the mask
         self.attribute = embedding(lists.size, options.dim, DEVIATION, generator, device)
         self.position = embedding(options.window, options.dim, DEVIATION, generator, device)
-        self.encoder = Encoder(
-            options.dim, options.layers, options.heads, options.inner, options.dropout, options.attention_dropout,
-            generator, device,
-        )
+        self.encoder = Encoder(options, generator, device)
         self.aap, self.mip, self.map, self.sp = (nn.Linear(options.dim, options.dim) for _ in range(4))
         for layer in (self.aap, self.mip, self.map, self.sp):
             normal(layer, generator)

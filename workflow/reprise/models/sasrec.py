@@ -11,20 +11,13 @@ from reprise.data.interactions import Interactions
 from reprise.data.windows import Windows
 from reprise.models import take
 from reprise.models.sequential import SequenceModel, embedding
-from reprise.models.sequential.transformer import DEVIATION, Encoder, places
-from reprise.settings import Field, Settings
+from reprise.models.sequential.transformer import DEVIATION, Encoder, TransformerOptions, places
+from reprise.settings import Field
 
 
-class Options(Settings):
+class Options(TransformerOptions):
     """Settings of SASRec."""
 
-    dim: int = Field(ge=1, description="D, length of a row")
-    window: int = Field(ge=1, description="L, items of a history that are read")
-    layers: int = Field(ge=1)
-    heads: int = Field(ge=1)
-    inner: int = Field(ge=1, description="width of the feed-forward layers")
-    dropout: float = Field(ge=0, lt=1, description="on the input and after each part of a block")
-    attention_dropout: float = Field(ge=0, lt=1, description="on the weights of attention")
     positions_from: Literal["start", "end"] = Field(
         "start", description="of the window, as RecBole counts; or its end, as S3-Rec's left padding does"
     )
@@ -42,10 +35,7 @@ class Model(SequenceModel):
         self.positions_from, device = options.positions_from, interactions.items.device
         self.item = embedding(self.n_items + 1, options.dim, DEVIATION, generator, device)
         self.position = embedding(options.window, options.dim, DEVIATION, generator, device)
-        self.encoder = Encoder(
-            options.dim, options.layers, options.heads, options.inner, options.dropout, options.attention_dropout,
-            generator, device,
-        )
+        self.encoder = Encoder(options, generator, device)
         self.free = None if options.tie else embedding(self.n_items, options.dim, DEVIATION, generator, device)
 
     def states(self, windows: Windows) -> Tensor:

@@ -7,9 +7,22 @@ from torch import Tensor, nn
 
 from reprise.data.windows import Windows
 from reprise.errors import RepriseError
+from reprise.settings import Field, Settings
 
 EPSILON = 1e-12  # of every LayerNorm
 DEVIATION = 0.02  # of the initial weights
+
+
+class TransformerOptions(Settings):
+    """Settings that models made of these blocks share."""
+
+    dim: int = Field(ge=1, description="D, length of a row")
+    window: int = Field(ge=1, description="L, items of a history that are read")
+    layers: int = Field(ge=1)
+    heads: int = Field(ge=1)
+    inner: int = Field(ge=1, description="width of the feed-forward layers")
+    dropout: float = Field(ge=0, lt=1, description="on the inputs and after each part of a block")
+    attention_dropout: float = Field(ge=0, lt=1, description="on the weights of attention")
 
 
 class Block(nn.Module):
@@ -63,10 +76,13 @@ class Block(nn.Module):
 
 
 class Blocks(nn.ModuleList):
-    """Several blocks, one after the other."""
+    """Several blocks, one after the other; `layers`, if not as many as the options say."""
 
-    def __init__(self, dim: int, layers: int, heads: int, inner: int, dropout: float, attention_dropout: float):
-        super().__init__(Block(dim, heads, inner, dropout, attention_dropout) for _ in range(layers))
+    def __init__(self, options: TransformerOptions, layers: int | None = None):
+        super().__init__(
+            Block(options.dim, options.heads, options.inner, options.dropout, options.attention_dropout)
+            for _ in range(options.layers if layers is None else layers)
+        )
 
     def forward(
         self, rows: Tensor, mask: Tensor | None = None, causal: bool = True, read: Tensor | None = None
@@ -85,13 +101,10 @@ class Blocks(nn.ModuleList):
 class Encoder(nn.Module):
     """Several blocks over Drop(LN(rows))."""
 
-    def __init__(
-        self, dim: int, layers: int, heads: int, inner: int, dropout: float, attention_dropout: float,
-        generator: torch.Generator, device: torch.device,
-    ):
+    def __init__(self, options: TransformerOptions, generator: torch.Generator, device: torch.device):
         super().__init__()
-        self.norm, self.dropout = nn.LayerNorm(dim, EPSILON), nn.Dropout(dropout)
-        self.blocks = Blocks(dim, layers, heads, inner, dropout, attention_dropout)
+        self.norm, self.dropout = nn.LayerNorm(options.dim, EPSILON), nn.Dropout(options.dropout)
+        self.blocks = Blocks(options)
         normal(self, generator)
         self.to(device)
 
