@@ -68,13 +68,24 @@ def _same_numbers(older: pd.DataFrame, newer: pd.DataFrame) -> bool:
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
     """Per cell mean, sd, seeds and `atol`, the half width of the interval that one more seed should fall into."""
-    table = cells(newest(runs).assign(origin=""))
+    table = cells(_whole_rows(newest(runs)).assign(origin=""))
     spread = [
         prediction_interval(sd, seeds) if seeds > 1 else 0.0
         for sd, seeds in zip(table["sd"], table["seeds"], strict=True)
     ]
     table["atol"] = pd.Series(spread, index=table.index, dtype=float).clip(lower=ATOL)
     return table[SUMMARY]
+
+
+def _whole_rows(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs as a mean over them shows them, with the devices of all of a row and the date of the last.
+
+    Of a seed that ran on two devices the later run counts.
+    """
+    runs = runs[~runs.duplicated([*ROW, *MEASURED, "seed"], keep="last")]
+    rows = runs.groupby(ROW, dropna=False, sort=False)
+    devices = rows["device"].transform(lambda names: " and ".join(sorted(set(names) - {""})))
+    return runs.assign(device=devices, date=rows["date"].transform("max"))
 
 
 def add_runs(paper: str, fresh: pd.DataFrame, force: bool = False) -> tuple[int, int]:
@@ -166,12 +177,12 @@ def with_record(results: Results) -> Results:
     ]
     local = pd.MultiIndex.from_frame(frame[ROW])
     runs = runs[pd.Series(selected, index=runs.index, dtype=bool) & ~pd.MultiIndex.from_frame(runs[ROW]).isin(local)]
-    origin = [
+    shown = _whole_rows(runs)
+    shown["origin"] = [
         ", ".join(["of record", *filter(None, (device, date[:10]))])
-        for device, date in zip(runs["device"], runs["date"], strict=True)
+        for device, date in zip(shown["device"], shown["date"], strict=True)
     ]
-    runs = runs.assign(origin=origin)
-    frame = typed(pd.concat([part for part in (frame, runs) if len(part)] or [frame], ignore_index=True))
+    frame = typed(pd.concat([part for part in (frame, shown) if len(part)] or [frame], ignore_index=True))
     spreads = read_spreads(results.paper.name).merge(runs[[*IDENTITY, *MEASURED]], on=[*IDENTITY, *MEASURED])
     numbers = [np.array(text.split(), dtype=float) * UNIT for text in spreads["spread"]]
     spreads = spreads.assign(users=spreads["users"].astype(int), spread=pd.Series(numbers, spreads.index, dtype=object))
