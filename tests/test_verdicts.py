@@ -83,6 +83,8 @@ def test_no_values_is_not_run_with_its_reason():
         (Circumstances(data="rebuilt", protocol="selects on valid"), [0.2] * 3, "data"),
         (Circumstances(protocol="selects on valid"), [0.2] * 3, "protocol"),
         (Circumstances(), [0.2] * 3, "unknown"),
+        (Circumstances(protocol="selects on valid", unexplained="off (high)"), [0.2] * 3, "unknown"),
+        (Circumstances(protocol="selects on valid", unexplained="off (low)"), [0.2] * 3, "protocol"),
         (Circumstances(users_error=0.05, protocol="selects on valid"), [0.19] * 3, "noise"),  # .09 - .0005 < 1.96 * .05
         (Circumstances(), [0.05, 0.2, 0.35], "noise"),
     ],

@@ -13,7 +13,7 @@ from reprise.reporting.printed import printed_numbers
 from reprise.reporting.results import Results, under_labels
 from reprise.reporting.shortcuts import Taken
 from reprise.reporting.tidy import STATISTICS, cells
-from reprise.reporting.verdicts import UNRESOLVED, Circumstances, judge_number
+from reprise.reporting.verdicts import UNKNOWN, UNRESOLVED, Circumstances, judge_number
 from reprise.reporting.wording import missing
 from reprise.selection import licences_of
 
@@ -50,6 +50,7 @@ def judged(results: Results) -> pd.DataFrame:
     """
     printed = printed_numbers(results.paper)
     ours = _ours(results, printed).drop(columns="backbone")
+    first: list[dict] = []  # the verdicts of the reading that printed the numbers
     parts, taken = [], {
         table: Taken(results.under(f"table{table}"), _labels(results.paper, rows))
         for table, rows in printed.groupby("table")
@@ -58,7 +59,10 @@ def judged(results: Results) -> pd.DataFrame:
         # A statistic belongs to the data, whatever the reading.
         mine = ours[ours["reading"].isin([reading, ""])]
         merged = printed.merge(mine.drop(columns="reading"), how="left", on=SLOT)
-        rows = [_judged(results, reading, record, taken[record["table"]]) for record in merged.to_dict("records")]
+        records = merged.to_dict("records")
+        rows = [_judged(results, reading, record, taken[record["table"]], before)
+                for record, before in zip(records, first or [{}] * len(records), strict=True)]
+        first = first or rows
         parts.append(pd.DataFrame(rows, columns=[*COLUMNS, "decimals", "data", "origin"]))
     return pd.concat(parts, ignore_index=True)
 
@@ -77,7 +81,8 @@ def _labels(paper: Paper, printed: pd.DataFrame) -> tuple[str, ...]:
     return tuple(filter(paper.has_row, dict.fromkeys(filter(None, printed["method"]))))
 
 
-def _judged(results: Results, reading: str, record: dict, taken: Taken) -> dict:
+def _judged(results: Results, reading: str, record: dict, taken: Taken, first: dict) -> dict:
+    """The verdict on one printed number in one reading; `first` is that in the reading that printed it, if another."""
     paper, exact = results.paper, record["metric"] in STATISTICS
     exhibit = f"table{record['table']}"
     results = results.under(exhibit)
@@ -94,6 +99,7 @@ def _judged(results: Results, reading: str, record: dict, taken: Taken) -> dict:
         protocol="" if exact or not values else _protocol(paper, dataset, reading, method, record["variant"], taken),
         users_error=_users_error(results, dataset, reading, method, record) if values and not exact else 0.0,
         missing=reason,
+        unexplained=first["verdict"] if first.get("reason") == UNKNOWN else "",
         misprint=paper.datasets[dataset].misprints.get(record["metric"], "") if exact else "",
     )
     verdict = judge_number(

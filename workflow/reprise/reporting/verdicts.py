@@ -12,6 +12,7 @@ from reprise.evaluation.significance import prediction_interval
 
 REPRODUCED, CLOSE, HIGH, LOW = "reproduced", "close", "off (high)", "off (low)"
 TREND, UNRESOLVED, NOT_RUN = "trend", "unresolved", "not run"
+UNKNOWN = "unknown"  # why a number is off
 
 # Shares of the printed value: the seeds may explain at most SPREAD; within NEAR a number is still close.
 SPREAD, NEAR = 0.05, 0.15
@@ -22,8 +23,10 @@ class Circumstances(NamedTuple):
     """What may explain a number that is off, or why there is none.
 
     `data` is the data status; `trend` says why the data can be no more than like the paper's; `protocol` says how this
-    reading differs from the one that printed the number (empty if it does not); `users_error` is the standard error of
-    the mean over users; `missing` is why nothing was run; `misprint` what the paper did to this number.
+    reading differs from the one that printed the number (empty if it does not); `unexplained` is the verdict of that
+    reading where it is off, too, and nothing explains it: then what differs here is no cause; `users_error` is the
+    standard error of the mean over users; `missing` is why nothing was run; `misprint` what the paper did to this
+    number.
     """
 
     data: str = "official"
@@ -32,6 +35,7 @@ class Circumstances(NamedTuple):
     users_error: float = 0.0
     missing: str = ""
     misprint: str = ""
+    unexplained: str = ""
 
 
 AS_PRINTED = Circumstances()
@@ -86,7 +90,8 @@ def judge_number(
     if half > NEAR * scale:
         return verdict(UNRESOLVED, f"half a unit of the last digit ({half:g}) exceeds {NEAR:.0%} of {printed:g}")
     if not _within(distance, half + NEAR * scale):
-        return verdict(HIGH if mean > printed else LOW, _diagnosis(distance - half, spread, seeds, cause))
+        word = HIGH if mean > printed else LOW
+        return verdict(word, _diagnosis(word, distance - half, spread, seeds, cause))
     if not _within(distance, half + (0.0 if exact else min(spread, SPREAD * scale))):
         return verdict(CLOSE, f"print: {cause.misprint}" if cause.misprint else "")
     if gap is not None and not distance < abs(gap) / 2:
@@ -96,8 +101,8 @@ def judge_number(
     return verdict(REPRODUCED)
 
 
-def _diagnosis(excess: float, spread: float, seeds: int, cause: Circumstances) -> str:
-    """Name the first cause that applies to a number `excess` away from what rounding allows."""
+def _diagnosis(word: str, excess: float, spread: float, seeds: int, cause: Circumstances) -> str:
+    """Name the first cause that applies to a number `excess` away from what rounding allows, to the side of `word`."""
     if cause.misprint:
         return f"print: {cause.misprint}"
     if cause.data != "official":
@@ -107,7 +112,9 @@ def _diagnosis(excess: float, spread: float, seeds: int, cause: Circumstances) -
     error = math.hypot(spread, 1.96 * cause.users_error)
     if excess <= error:
         return f"noise: within ±{error:.2g} of {seeds} seed(s) and the sampled users"
-    return f"protocol: {cause.protocol}" if cause.protocol else "unknown"
+    if cause.unexplained == word:
+        return f"{UNKNOWN}: it is {word} as printed, too"
+    return f"protocol: {cause.protocol}" if cause.protocol else UNKNOWN
 
 
 def _within(distance: float, bound: float) -> bool:
