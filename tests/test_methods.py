@@ -10,6 +10,7 @@ from reprise.methods.reg import mean_distance, short_head
 from reprise.training.build import build, make_trainer
 from reprise.training.options import Training
 from reprise.training.sampler import PairSampler
+from waiting import Watched
 
 # Item 0 has four rows, item 1 two, items 2 and 3 one each; nobody met item 4.
 PAIRS = np.array([[0, 0], [1, 0], [2, 0], [3, 0], [0, 1], [1, 1], [2, 2], [3, 3]])
@@ -241,6 +242,16 @@ def test_the_loss_of_dice_equals_its_formulas_pair_by_pair(loss):
     expected = 0.1 * 0.81 * (np.mean(interest) + np.mean(popularity)) + np.mean(total) - 0.01 * distance
     batch = wrapped.batch(0, *map(torch.tensor, (users, positives, negatives)))
     assert wrapped.loss(batch).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_expomf_holds_a_bounded_part_of_the_matrix_and_waits_for_nothing(monkeypatch):
+    monkeypatch.setitem(expomf.CELLS, "cpu", 500)
+    pairs = np.argwhere(np.random.default_rng(0).random((200, 100)) < 0.01)  # 20,000 cells
+    wrapped = method("expomf", Interactions.of(pairs, 200, 100), norm="official", mu=0.2, a=1.0, b=1.0, deviation=0.5,
+                     precisions=(0.3, 0.2, 1.5))
+    with Watched() as watched:
+        wrapped.iterate()
+    assert not watched.waits and watched.largest <= max(500, 200 * 3)  # a table of three columns is no part of it
 
 
 @pytest.mark.parametrize("norm", ["official", "correct"])

@@ -22,6 +22,7 @@ from reprise.papers import load_paper, paper_names, resolve
 from reprise.sourcecode import PACKAGE, components, imported_by, options_of, trainer_of
 from reprise.training.build import build, make_trainer
 from reprise.training.options import Training
+from waiting import Watched
 
 USERS, ITEMS = 30, 20
 FIXED = ("popularity", "own_history", "next_id", "own_history_next_id")  # what no seed changes
@@ -166,6 +167,21 @@ def test_stopped_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bits(spec, dat
         assert second.steps == whole.steps == whole.steps_per_epoch + 9
         for name, tensor in whole.state()[0].items():
             assert torch.equal(tensor, second.state()[0][name]), name
+
+
+@each
+def test_a_step_waits_for_nothing_on_a_gpu(spec, data, monkeypatch):
+    monkeypatch.setattr(lightgcn, "WHOLE_PRODUCT", {"cpu"})  # as a GPU forms it
+    method = build(spec, data, 1, "search")
+    if method.model.trainable:
+        trainer = make_trainer(method, data, training_of(spec), 1, "search")
+        trainer._step()  # the first of an epoch may ask for its order
+        trainer.steps += 1
+        with Watched() as watched:
+            trainer._step()
+        # Which of several parts comes next is drawn on the host.
+        on_host = len(getattr(trainer, "samplers", ())) > 1
+        assert watched.results and watched.waits == ["aten::_local_scalar_dense"] * on_host
 
 
 every_component = pytest.mark.parametrize(

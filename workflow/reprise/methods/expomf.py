@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,22 @@ class Options(Settings):
     ] = Field(description="lambda_theta of user rows, lambda_beta of item rows, lambda_y of clicks")
 
 
+class Met(NamedTuple):
+    """Whom each of N rows met, `others` row after row, and how many, `degrees` [N].
+
+    Where each row begins, `bounds` [N + 1], is known on the host, so that no block waits for the device.
+    """
+
+    others: Tensor
+    degrees: Tensor
+    bounds: list[int]
+
+    @classmethod
+    def of(cls, interactions: Interactions) -> Met:
+        """Of users and the items that they met."""
+        return cls(interactions.items, interactions.degrees, interactions.offsets.tolist())
+
+
 class Method(Wrapper):
     """Expectation maximisation over all cells; ranking: theta_u . beta_i, without the exposure.
 
@@ -52,8 +68,8 @@ class Method(Wrapper):
             for table in (model.user, model.item):
                 table.copy_(torch.empty(table.shape).normal_(0, options.deviation, generator=generator))
         self.register_buffer("mu", torch.full((interactions.n_items,), options.mu, device=device))
-        self.by_user = interactions.distinct()
-        self.by_item = self.by_user.transposed()
+        distinct = interactions.distinct()
+        self.by_user, self.by_item = Met.of(distinct), Met.of(distinct.transposed())
         *_, precision = options.precisions
         self.factor = math.sqrt(precision * math.pi / 2 if options.norm == "official" else precision / (2 * math.pi))
 
@@ -74,7 +90,7 @@ class Method(Wrapper):
         return (error / (len(user) * len(item))).float()
 
     def _blocks(
-        self, rows: Tensor, others: Tensor, met: Interactions, mu: Tensor
+        self, rows: Tensor, others: Tensor, met: Met, mu: Tensor
     ) -> Iterator[tuple[slice, tuple[Tensor, Tensor], Tensor, Tensor]]:
         """Go through `rows` [N, K] in blocks of R against all `others` [O, K].
 
@@ -84,8 +100,9 @@ class Method(Wrapper):
         size = max(1, CELLS[rows.device.type] // max(len(others), rows.shape[1] ** 2))
         for start in range(0, len(rows), size):
             block = slice(start, min(start + size, len(rows)))
-            owner, position = met.of_users(torch.arange(block.start, block.stop, device=rows.device))
-            cells = owner, met.items[position]
+            mine, degrees = met.others[met.bounds[block.start] : met.bounds[block.stop]], met.degrees[block]
+            owner = torch.arange(len(degrees), device=rows.device)
+            cells = torch.repeat_interleave(owner, degrees, output_size=len(mine)), mine
             scores = rows[block] @ others.T
             prior = mu if len(mu) == 1 else mu[block]
             density = self.factor * torch.exp(scores.square() * (-self.options.precisions[2] / 2))
@@ -93,7 +110,7 @@ class Method(Wrapper):
             exposure[cells] = 1
             yield block, cells, scores, exposure
 
-    def _solved(self, rows: Tensor, others: Tensor, met: Interactions, mu: Tensor, ridge: float) -> Tensor:
+    def _solved(self, rows: Tensor, others: Tensor, met: Met, mu: Tensor, ridge: float) -> Tensor:
         """The new `rows` [N, K], given `others` [O, K]: one weighted ridge regression a row."""
         solved, width = torch.empty_like(rows), rows.shape[1]
         # b b' is symmetric: its upper half is formed for a chunk of the others, and summed by one matrix product.
@@ -109,5 +126,5 @@ class Method(Wrapper):
             whole.diagonal(dim1=1, dim2=2).add_(ridge)
             starts = torch.searchsorted(cells[0], torch.arange(len(half), device=rows.device))
             sums = nn.functional.embedding_bag(cells[1], others, starts, mode="sum")
-            solved[block] = torch.linalg.solve(whole, sums.double())
+            solved[block] = torch.linalg.solve_ex(whole, sums.double())[0]  # never singular, so nothing to wait for
         return solved
