@@ -178,9 +178,11 @@ def test_repeats_are_refused_where_the_paper_has_none(house):
     assert not house.folder.exists()
 
 
-def test_items_that_training_never_saw_are_allowed_and_counted(house):
+def test_items_that_training_never_saw_are_allowed_counted_and_told(house, caplog):
     house.write("0 0 1\n1 0 1\n", "0 2 3\n1 3\n")
-    house.prepare({}, split="released", valid_k=0)
+    with caplog.at_level("INFO", "reprise"):
+        house.prepare({}, split="released", valid_k=0)
+    assert "train 4, valid 0, test 3; 2 items of test are in no training row, and stay" in caplog.text
     house.check()
     assert stats_of(house)["cold_items"] == 2  # items 2 and 3
 

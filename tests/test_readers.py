@@ -40,6 +40,7 @@ def test_line_ends_of_any_kind_give_the_same_table(tmp_path, train):
 
 @pytest.mark.parametrize(("train", "line", "found"), [
     (b"0 1\n1 x 2\n", 2, "'1 x 2'"),
+    (b"0 1\nx 2\n", 2, "'x 2'"),
     (b"0 1\n1 2.5\n", 2, "'1 2.5'"),
     (b"0 1\n1 -2\n", 2, "'1 -2'"),
     (b"0 1\n\n1 2\n", 2, "an empty line"),

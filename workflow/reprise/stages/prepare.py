@@ -45,8 +45,10 @@ def main(args: argparse.Namespace, config: Config) -> None:
                                     known=known / "items.parquet" if known else None)
         prepared.save(folder / "data", {"dataset": args.dataset, "expected": expect, "split": dataset.split,
                                         "order": _order(dataset), **details})
-    logger.info("prepare %s %s: train %s, valid %s, test %s", args.paper, args.dataset,
-                *(f"{len(prepared.parts(part)):,}" for part in ("train", "valid", "test")))
+    cold = details["cold_items"]
+    logger.info("prepare %s %s: train %s, valid %s, test %s%s", args.paper, args.dataset,
+                *(f"{len(prepared.parts(part)):,}" for part in ("train", "valid", "test")),
+                f"; {cold:,} items of test are in no training row, and stay" if cold else "")
 
 
 def _order(dataset: Dataset) -> str:
