@@ -15,14 +15,19 @@ from reprise.models.sequential import SequenceModel, feature, real
 from reprise.settings import Field, Settings
 
 
-class Options(EveryPrefix):
-    """Settings of the objective."""
+class CalibrationOptions(EveryPrefix):
+    """Settings of every objective that asks for a list's shares, too."""
 
-    weight: float = Field(ge=0, le=1, description="lambda: share of the calibration loss; the rest is cross-entropy")
+    weight: float = Field(
+        ge=0, le=1, description="lambda: share of the calibration loss in L_w; the rest is cross-entropy")
     temperature: float = Field(gt=0, description="tau, by which scores are divided before the softmax of calibration")
     history: Literal["window", "full"] = Field(
         "window", description="what the profile p is of: the items that the model sees, or all that came before"
     )
+
+
+class Options(CalibrationOptions):
+    """Settings of the objective."""
 
 
 class CalibratedNextItem(NextItem):
@@ -32,8 +37,10 @@ class CalibratedNextItem(NextItem):
     to the calibration loss.
     """
 
-    def __init__(self, options: Settings, model: SequenceModel, interactions: Interactions):
-        super().__init__(options, model, interactions)
+    def __init__(
+        self, options: Settings, model: SequenceModel, interactions: Interactions, generator: torch.Generator
+    ):
+        super().__init__(options, model, interactions, generator)
         self.shares = attribute_shares(feature(interactions, "attributes"))  # [n_items, G]
         self.attributes = Attributes.of(self.shares)
 
@@ -50,11 +57,6 @@ class Method(CalibratedNextItem):
 
     source = "Chen et al.: DACSR (arXiv 2204.10796), Eq. 9 to 12"
     trainer = "sequences"
-
-    def __init__(
-        self, options: Options, model: SequenceModel, interactions: Interactions, generator: torch.Generator
-    ):
-        super().__init__(options, model, interactions)
 
     def loss(self, batch: Targets) -> Tensor:
         """The loss of a batch; returns a scalar."""

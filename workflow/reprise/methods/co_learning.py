@@ -49,7 +49,7 @@ class Method(NextItem):
                 f"{type(model).__module__} with co_learning", expected="a model of items and their providers",
                 found="one of items alone", fix="choose the method next_item",
             )
-        super().__init__(options, model, interactions)
+        super().__init__(options, model, interactions, generator)
         if options.weight and options.samples == "one_pass" and not model.causal_streams:
             raise RepriseError(
                 f"{type(model).__module__}, samples: one_pass with weight {options.weight:g}",

@@ -7,25 +7,20 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from reprise.data.interactions import Interactions
 from reprise.losses import calibrated_over_items, softmax_over_items
-from reprise.methods.calibrated_next_item import CalibratedNextItem
-from reprise.methods.next_item import EveryPrefix, Targets
-from reprise.models.dacsr import Model
+from reprise.methods.calibrated_next_item import CalibratedNextItem, CalibrationOptions
+from reprise.methods.next_item import Targets
 from reprise.settings import Field
 
 
-class Options(EveryPrefix):
+class Options(CalibrationOptions):
     """Settings of the three losses."""
 
-    weight: float = Field(ge=0, le=1, description="lambda: share of the calibration loss in that of the joined scores")
-    temperature: float = Field(gt=0, description="tau, by which scores are divided before the softmax of calibration")
     softened: float | None = Field(
         None, gt=0, description="tau_div: softmax(p / tau_div) takes the place of the profile p; none: p itself"
     )
     pd_in: Literal["lw", "both"] = Field("lw", description="where it does: in L_w alone, or in both calibration losses")
     detach_encoders: bool = Field(False, description="whether L_w trains the extractors alone")
-    history: Literal["window", "full"] = Field("window", description="as of calibrated_next_item")
 
 
 class Method(CalibratedNextItem):
@@ -33,9 +28,6 @@ class Method(CalibratedNextItem):
 
     source = "Chen et al.: DACSR (arXiv 2204.10796), Eq. 9 to 12 and 19 to 21; p_d: Sec. 6.4"
     trainer = "sequences"
-
-    def __init__(self, options: Options, model: Model, interactions: Interactions, generator: torch.Generator):
-        super().__init__(options, model, interactions)
 
     def loss(self, batch: Targets) -> Tensor:
         """The loss of a batch; returns a scalar."""

@@ -85,7 +85,9 @@ class NextItem(Wrapper):
     holds_target = False  # whether the last target stands in the window itself
     negatives = 0  # sampled items a target
 
-    def __init__(self, options: Settings, model: SequenceModel, interactions: Interactions):
+    def __init__(
+        self, options: Settings, model: SequenceModel, interactions: Interactions, generator: torch.Generator
+    ):
         super().__init__(model, interactions)
         if not model.causal and options.samples != "per_prefix":
             raise RepriseError(
@@ -109,7 +111,7 @@ class Method(NextItem):
     def __init__(
         self, options: Options, model: SequenceModel, interactions: Interactions, generator: torch.Generator
     ):
-        super().__init__(options, model, interactions)
+        super().__init__(options, model, interactions, generator)
         self.negatives = 0 if options.loss == "softmax" else options.negatives
 
     def loss(self, batch: Targets) -> Tensor:
