@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 
@@ -148,6 +149,9 @@ def test_every_printed_number_has_a_verdict_in_every_reading(results):
     assert there["verdict"] == here["verdict"] == "off (low)"
     assert (there["reason"], here["reason"]) == ("unknown", "unknown: it is off (low) as printed, too")
     assert row(numbers, table="1", reading="sound", dataset="adressa", metric="items")["verdict"] == "reproduced"
+    moved = results.frame.assign(value=results.frame["value"].where(results.frame["metric"] != "items", 2000.0))
+    counts = judged(dataclasses.replace(results, frame=moved)).query("dataset == 'adressa' and metric == 'items'")
+    assert set(counts["reason"]) == {"unknown"} and len(counts) == len(PAPER.readings)  # a count has but one reading
     absent = numbers[numbers["verdict"] == "not run"]
     assert (absent["reason"] != "").all()
 

@@ -7,6 +7,7 @@ import importlib
 import numpy as np
 import pytest
 import torch
+from reprise import sourcecode
 from reprise.data import small_ratings
 from reprise.data import small_sequences as small_sequence_files
 from reprise.data import small_world as small_world_files
@@ -14,6 +15,7 @@ from reprise.data.features import Lists
 from reprise.data.interactions import Interactions
 from reprise.data.readers import user_lists
 from reprise.data.splits import user_tenths
+from reprise.errors import RepriseError
 from reprise.evaluation.ranking import Ranking
 from reprise.methods import pairs
 from reprise.methods.macr import outer_softplus
@@ -189,10 +191,20 @@ every_component = pytest.mark.parametrize(
 )
 
 
-@every_component
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind in ("models", "methods", "rerank") for name in components(kind)]
+)
 def test_options_are_the_files_own_though_it_is_not_imported(kind, name):
     own = importlib.import_module(f"reprise.{kind}.{name}").Options
     assert options_of(kind, name).model_json_schema() == own.model_json_schema()
+
+
+def test_settings_that_inherit_from_nothing_known_are_one_error(tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/odd.py").write_text("import torch\n\n\nclass Options(torch.Tensor):\n    dim: int\n")
+    monkeypatch.setattr(sourcecode, "PACKAGE", tmp_path)
+    with pytest.raises(RepriseError, match=r"models/odd.py: torch.Tensor, which settings inherit from"):
+        options_of("models", "odd")
 
 
 @every_component

@@ -182,7 +182,7 @@ def test_items_that_training_never_saw_are_allowed_counted_and_told(house, caplo
     house.write("0 0 1\n1 0 1\n", "0 2 3\n1 3\n")
     with caplog.at_level("INFO", "reprise"):
         house.prepare({}, split="released", valid_k=0)
-    assert "train 4, valid 0, test 3; 2 items of test are in no training row, and stay" in caplog.text
+    assert "train 4, valid 0, test 3; 2 items of test stand in no other part" in caplog.text
     house.check()
     assert stats_of(house)["cold_items"] == 2  # items 2 and 3
 

@@ -76,18 +76,25 @@ def test_runs_of_several_days_add_up(tmp_path, folder):
 
 def test_a_mean_over_seeds_names_every_device_and_counts_a_seed_once(tmp_path, folder):
     config = fake_runs.make(tmp_path, methods="MACR_MF", readings="sound")
-    put(config)
-    code = load_results(PAPER, config).runs[fake_runs.RUN]["code"]
-    fake_runs.write_run(config, fake_runs.RUN, code, device="cuda", date="2026-12-01T00:00:00+00:00")
+
+    def keep():
+        put(config)
+        found = load_results(PAPER, config).runs[fake_runs.RUN]
+        record.add_spreads("macr", record.spreads_of(PAPER, Path(config.results), fake_runs.RUN, found))
+        return found["code"]
+
+    fake_runs.write_run(config, fake_runs.RUN, keep(), device="cpu AVX2", date="2026-12-01T00:00:00+00:00")
     fake_runs.move(config, fake_runs.RUN, 0.009)
-    put(config)
+    keep()
     (one,) = hit_rate(record.summary(record.read_runs("macr"))).to_dict("records")
     assert len(hit_rate(record.read_runs("macr"))) == 4
-    assert (one["seeds"], one["device"]) == (3, "cpu and cuda")
+    assert (one["seeds"], one["device"]) == (3, "cpu and cpu AVX2")
     assert one["mean"] == pytest.approx(0.140 + 0.009 / 3)  # of seed 1 the later run, on the other device
     empty = make_config({"results": str(tmp_path / "nothing"), "datasets": "adressa"})
-    shown = record.with_record(load_results(PAPER, empty)).frame
-    assert set(hit_rate(shown)["origin"]) == {"of record, cpu and cuda, 2026-12-01"}
+    shown = record.with_record(load_results(PAPER, empty))
+    assert set(hit_rate(shown.frame)["origin"]) == {"of record, cpu and cpu AVX2, 2026-12-01"}
+    assert set(record.read_spreads("macr")["device"]) == {"cpu", "cpu AVX2"}
+    assert set(shown.spreads["device"]) == {"cpu AVX2"}  # as the mean's
 
 
 def test_what_is_on_record_stays_unless_forced(tmp_path, folder):

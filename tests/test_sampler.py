@@ -7,6 +7,7 @@ from reprise.data.interactions import Interactions
 from reprise.errors import RepriseError
 from reprise.training.margin_sampler import MarginSampler, distinct_ranks
 from reprise.training.sampler import PairSampler
+from waiting import Watched
 
 PAIRS = np.array([[0, 1], [0, 3], [0, 4], [2, 0], [2, 0], [2, 5], [3, 2]])  # user 1 has no rows; (2, 0) is repeated
 
@@ -152,3 +153,12 @@ def test_distinct_ranks_repeat_where_there_are_too_few():
 def test_margin_sampler_names_a_user_who_met_everything():
     with pytest.raises(RepriseError, match="user 0"):
         MarginSampler(Interactions.of(np.array([[0, 0], [0, 1], [1, 0]]), 2, 2), 4, 1, torch.Generator())
+
+
+@pytest.mark.parametrize("sampling", ["user_uniform", "interaction_uniform"])
+def test_no_draw_waits_for_the_device(sampling):
+    data = Interactions.of(np.argwhere(np.eye(6) > 0), 6, 9)
+    sampler = PairSampler(data, 4, "skip", torch.Generator().manual_seed(0), sampling, 2)
+    with Watched() as watched:
+        sampler.draw()
+    assert watched.results and not watched.waits

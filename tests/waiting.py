@@ -6,7 +6,8 @@ from collections import Counter
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-ANSWERS = ("aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::equal", "aten::_unique2")
+ANSWERS = ("aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::equal", "aten::_unique2",
+           "aten::unique_dim", "aten::unique_consecutive", "aten::bincount", "aten::_linalg_check_errors")
 
 
 class Watched(TorchDispatchMode):

@@ -144,20 +144,21 @@ def calibrated_over_items(
 
     Cross-entropy is that of `softmax_over_items`. q = softmax(s / `temperature`) p(g | x) over all N items is what the
     scores s = `states` [T, D] `table` [N, D]' are about, p = `wanted` [T, G] what they should be about (DACSR, Eq. 6, 9
-    and 12). A row of `wanted` that is all 0 asks for nothing. Memory as `softmax_over_items`.
+    and 12). A row of `wanted` that is all 0 asks for nothing. Memory as `softmax_over_items`, for
+    four blocks of `cells` numbers.
     """
     if weight == 0:
         return softmax_over_items(states, table, targets, cells=cells)
     with torch.autocast(states.device.type, enabled=False):  # in full: much of it is no product
         states = states.to(table.dtype)
-        rows = max(1, (cells or CELLS[states.device.type]) // len(table))
+        rows = max(1, (cells or CELLS[states.device.type]) // len(table))  # four blocks are held, none need be tiled
         return _CalibratedOverItems.apply(states, table, targets, attributes, wanted, weight, temperature, rows)
 
 
 class _CalibratedOverItems(torch.autograd.Function):
     """With a = softmax(s), b = softmax(s / t), c = cos(q, p), and g = p / |q||p| - c q / |q|^2 the gradient of c by q:
     d/ds = (1 - w)(a - target) - (w / t) b A g. (The gradient of b has b <b, A g> = b <q, g> as well, which is 0: c does
-    not depend on the length of q.)"""
+    not depend on the length of q.) `at_once` are the targets of a block."""
 
     @staticmethod
     def forward(ctx, states, table, targets, attributes, wanted, weight, temperature, at_once) -> Tensor:

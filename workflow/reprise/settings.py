@@ -1,8 +1,8 @@
 """The base of everything a YAML file may set: unknown keys are errors.
 
-A model or method file declares what can be set as `class Options(Settings)`. That class is read without importing the
-file (and so without PyTorch) while the DAG is built, which is why it may use only what this module exports, and inherit
-only from classes that do the same.
+A model or method file declares what can be set as `class Options`, of `Settings` or of a class that several share. It
+is read without importing the file (and so without PyTorch) while the DAG is built, which is why it may use only what
+this module exports, and inherit only from classes that do the same.
 """
 
 from __future__ import annotations

@@ -45,8 +45,12 @@ def _settings(module: str, name: str) -> type[Settings]:
     """The class `name` of `reprise.<module>`, which it may have from another file, and its bases, made the same way."""
     path = _file(module)
     if not (found := _classes(path, name)):
-        origin = next(node.module for node in _tree(path).body if isinstance(node, ast.ImportFrom)
-                      and name in {alias.name for alias in node.names})
+        origin = next((node.module for node in _tree(path).body if isinstance(node, ast.ImportFrom)
+                       and name in {alias.asname or alias.name for alias in node.names}), "")
+        if not origin.startswith("reprise."):
+            raise RepriseError(f"{path.relative_to(PACKAGE.parent)}: {name}, which settings inherit from",
+                               expected="a class of this file, or one that it imports from reprise by its name",
+                               found="neither")
         return _settings(origin.removeprefix("reprise."), name)
     names = {key: getattr(settings, key) for key in settings.__all__} | {"__name__": f"reprise.{module}"}
     bases = {ast.unparse(base) for base in found[0].bases}

@@ -60,7 +60,7 @@ class Ranking:
 
     Equal scores are ordered by a fixed pseudo-random order of the items, shifted for each user, so that a constant
     score ranks like chance and an item's id carries no information. (The official code orders them by ascending id;
-    with float32 scores of a trained model ties at the cut do not occur, and `ties@k` says how often they did.)
+    with float32 scores of a trained model ties at the cut hardly occur, and `ties@k` says how often they did.)
     """
 
     def __init__(

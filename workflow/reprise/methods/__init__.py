@@ -1,6 +1,7 @@
 """One file a method: what wraps a model - its training loss, what inference may vary, how a score is adjusted.
 
-A method file defines `class Options(Settings)` and `class Method(Wrapper)`. Knows models, not training or data files.
+A method file defines `class Options`, its settings, and `class Method(Wrapper)`. Knows models, not training or data
+files.
 """
 
 from __future__ import annotations

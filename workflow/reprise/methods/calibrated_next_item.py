@@ -10,13 +10,13 @@ from torch import Tensor
 from reprise.data.interactions import Interactions
 from reprise.data.profiles import attribute_shares, running_shares, share_sums
 from reprise.losses import Attributes, calibrated_over_items
-from reprise.methods.next_item import EveryPrefix, NextItem, Targets
+from reprise.methods.next_item import NextItem, NextItemOptions, Targets
 from reprise.models.sequential import SequenceModel, feature, real
-from reprise.settings import Field, Settings
+from reprise.settings import Field
 
 
-class CalibrationOptions(EveryPrefix):
-    """Settings of every objective that asks for a list's shares, too."""
+class CalibrationOptions(NextItemOptions):
+    """Settings that both calibrated objectives share."""
 
     weight: float = Field(
         ge=0, le=1, description="lambda: share of the calibration loss in L_w; the rest is cross-entropy")
@@ -38,7 +38,7 @@ class CalibratedNextItem(NextItem):
     """
 
     def __init__(
-        self, options: Settings, model: SequenceModel, interactions: Interactions, generator: torch.Generator
+        self, options: CalibrationOptions, model: SequenceModel, interactions: Interactions, generator: torch.Generator
     ):
         super().__init__(options, model, interactions, generator)
         self.shares = attribute_shares(feature(interactions, "attributes"))  # [n_items, G]

@@ -11,7 +11,7 @@ from reprise.contrast import nt_xent, one_way
 from reprise.data.interactions import Interactions
 from reprise.errors import RepriseError
 from reprise.losses import softmax_over_items
-from reprise.methods.next_item import EveryPrefix, NextItem, Targets
+from reprise.methods.next_item import NextItem, NextItemOptions, Targets
 from reprise.models.sequential import SequenceModel
 from reprise.models.sequential.streams import TwoStreams
 from reprise.settings import Field
@@ -19,7 +19,7 @@ from reprise.settings import Field
 CONTRASTS = {"nt_xent": nt_xent, "one_way": one_way}
 
 
-class Options(EveryPrefix):
+class Options(NextItemOptions):
     """Settings of the objective."""
 
     weight: float = Field(ge=0, description="lambda, of the contrastive loss; 0: it is not computed")
@@ -31,7 +31,7 @@ class Options(EveryPrefix):
         description="what other prefixes of a user are in the batch: negatives like all others, or left out"
     )
     samples: Literal["one_pass", "per_prefix"] = Field(
-        description="as ever; but negatives are the batch's, and one pass puts a user's prefixes into one batch"
+        description="as of next_item; negatives are the batch's, and one pass puts a user's prefixes into one batch"
     )
 
 

@@ -39,13 +39,13 @@ class Method(CalibratedNextItem):
         parts = (accurate, calibrated), (accurate_table, calibrated_table)
         if options.detach_encoders:
             parts = tuple(tuple(one.detach() for one in pair) for pair in parts)
-        of_all, items, last = self.attributes, batch.items, (options.temperature, options.logits)
+        of_all, items, temperature, cells = self.attributes, batch.items, options.temperature, options.logits
         joined = model.joined(*parts)
         wanted = softened if options.pd_in == "both" else profiles
         return (
-            calibrated_over_items(*joined, items, of_all, softened, options.weight, *last)
-            + softmax_over_items(accurate, accurate_table, items, cells=options.logits)
-            + calibrated_over_items(calibrated, calibrated_table, items, of_all, wanted, 1.0, *last)
+            calibrated_over_items(*joined, items, of_all, softened, options.weight, temperature, cells)
+            + softmax_over_items(accurate, accurate_table, items, cells=cells)
+            + calibrated_over_items(calibrated, calibrated_table, items, of_all, wanted, 1.0, temperature, cells)
         )
 
     def soften(self, profiles: Tensor) -> Tensor:

@@ -9,15 +9,14 @@ from torch import Tensor, nn
 
 from reprise.data.interactions import Interactions
 from reprise.methods import pointwise
+from reprise.methods.pointwise import PointwiseOptions
 from reprise.models.factorisation import FactorisationMachine, Side, group_shares
-from reprise.settings import Field, Settings
+from reprise.settings import Field
 
 
-class Options(Settings):
+class Options(PointwiseOptions):
     """Settings of DecRS."""
 
-    weight: float = Field(ge=0, description="lambda, weight of the norm of all rows of the model")
-    reg: Literal["norm", "l2"] = Field(description="that norm as it is, or squared")
     m: Literal["fm", "ep"] = Field(
         description="fm: M pools users' and groups' rows pair by pair (Eq. 8); ep: it is the product of their sums "
         "(Eq. 7)"

@@ -11,13 +11,13 @@ from reprise.data.interactions import Interactions
 from reprise.data.windows import Windows
 from reprise.losses import softmax_over_items
 from reprise.methods import Wrapper
-from reprise.methods.next_item import OverItems, Targets
+from reprise.methods.next_item import SoftmaxOptions, Targets
 from reprise.models.bert4rec import Model
 from reprise.models.sequential import real
 from reprise.settings import Field
 
 
-class Options(OverItems):
+class Options(SoftmaxOptions):
     """Settings of the objective."""
 
     samples: Literal["per_prefix", "last_window"] = Field(

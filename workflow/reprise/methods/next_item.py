@@ -19,16 +19,16 @@ from reprise.settings import Field, Settings
 SAMPLED = {"bce": binary_over_sampled, "bpr": bayesian_personalised, "sampled_softmax": sampled_softmax}
 
 
-class OverItems(Settings):
+class SoftmaxOptions(Settings):
     """What every objective with a softmax over all items lets one set."""
 
     logits: int | None = Field(
-        None, ge=1, description="scores held at a time; none: as many as suit the device. Bounds memory, and changes "
-        "only the rounding of sums"
+        None, ge=1, description="scores in a block of the softmax, of which the loss over calibrated lists holds four; "
+        "none: as many as suit the device. Bounds memory, and changes only the rounding of sums"
     )
 
 
-class EveryPrefix(OverItems):
+class NextItemOptions(SoftmaxOptions):
     """What every objective lets one set whose targets are the items that come next."""
 
     samples: Literal["one_pass", "per_prefix"] = Field(
@@ -41,7 +41,7 @@ class EveryPrefix(OverItems):
     )
 
 
-class Options(EveryPrefix):
+class Options(NextItemOptions):
     """Settings of the objective."""
 
     loss: Literal["softmax", "bce", "bpr", "sampled_softmax"] = Field(
@@ -86,7 +86,7 @@ class NextItem(Wrapper):
     negatives = 0  # sampled items a target
 
     def __init__(
-        self, options: Settings, model: SequenceModel, interactions: Interactions, generator: torch.Generator
+        self, options: NextItemOptions, model: SequenceModel, interactions: Interactions, generator: torch.Generator
     ):
         super().__init__(model, interactions)
         if not model.causal and options.samples != "per_prefix":

@@ -13,11 +13,15 @@ from reprise.models.factorisation import FactorisationMachine, Side
 from reprise.settings import Field, Settings
 
 
-class Options(Settings):
-    """Settings of the loss."""
+class PointwiseOptions(Settings):
+    """Settings of every method that trains so."""
 
     weight: float = Field(ge=0, description="lambda, weight of the norm of all rows of the model")
     reg: Literal["norm", "l2"] = Field(description="that norm as it is, or squared")
+
+
+class Options(PointwiseOptions):
+    """Settings of the loss."""
 
 
 class Rows(NamedTuple):

@@ -9,16 +9,14 @@ from torch import Tensor
 
 from reprise.data.interactions import Interactions
 from reprise.methods import pointwise
-from reprise.methods.pointwise import Rows
+from reprise.methods.pointwise import PointwiseOptions, Rows
 from reprise.models.factorisation import FactorisationMachine
-from reprise.settings import Field, Settings
+from reprise.settings import Field
 
 
-class Options(Settings):
+class Options(PointwiseOptions):
     """Settings of IPS over users."""
 
-    weight: float = Field(ge=0, description="lambda, weight of the norm of all rows of the model")
-    reg: Literal["norm", "l2"] = Field(description="that norm as it is, or squared")
     clip: float = Field(gt=0, description="the most that a weight can be")
     norm: Literal["mean", "max", "none"] = Field(
         description="what the propensity P(d_u), a user's share of all rows, is divided by: its mean, its maximum, "

@@ -1,6 +1,6 @@
 """One file a model: what is learned, and how it scores. Nothing here knows of training, data files or metrics.
 
-A model file defines `class Options(Settings)`, what its YAML block may set, and `class Model(ScoringModel)`.
+A model file defines `class Options`, what its YAML block may set, and `class Model(ScoringModel)`.
 """
 
 from __future__ import annotations

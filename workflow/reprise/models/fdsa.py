@@ -46,9 +46,7 @@ class Model(SequenceModel):
         self.energy = None
         if options.pooling == "attention":  # a bias of the last layer would leave every softmax as it is
             self.energy = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 1, bias=False))
-        self.item_blocks, self.feature_blocks = (
-            Blocks(options) for _ in range(2)
-        )
+        self.item_blocks, self.feature_blocks = (Blocks(options) for _ in range(2))
         self.norm, self.dropout = nn.LayerNorm(dim, EPSILON), nn.Dropout(options.dropout)
         self.joined = nn.Linear(2 * dim, dim)
         normal(self, generator)

@@ -6,21 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from reprise.data.interactions import Interactions
-from reprise.models.factorisation import FactorisationMachine, Side, norm, scale_and_shift
-from reprise.settings import Field, Settings
+from reprise.models.factorisation import FactorisationMachine, FactorisationOptions, Side, norm, scale_and_shift
+from reprise.settings import Field
 
 
-class Options(Settings):
+class Options(FactorisationOptions):
     """Settings of the factorisation machine."""
 
-    dim: int = Field(ge=1, description="D, length of a row")
     dropout: float = Field(ge=0, lt=1, description="of the pooled pairs")
     batch_norm: bool = Field(description="of the pooled pairs, before dropout; false: the textbook's machine")
-    groups: bool = Field(True, description="whether the item's groups are features; false: Unawareness")
-    decimals: int | None = Field(None, ge=1, description="to which the shares of groups are rounded; null: not at all")
-    shared_codes: tuple[str, ...] = Field(
-        (), description="columns of users whose equal codes are one feature, as where features have no prefix"
-    )
 
 
 class Model(FactorisationMachine):
@@ -29,9 +23,7 @@ class Model(FactorisationMachine):
     source = "Rendle: Factorization Machines (ICDM 2010), Eq. 1, with batch norm and dropout as WenjieWWJ/DecRS has it"
 
     def __init__(self, options: Options, interactions: Interactions, generator: torch.Generator):
-        super().__init__(
-            interactions, options.dim, options.groups, options.decimals, options.shared_codes, generator
-        )
+        super().__init__(options, interactions, generator)
         self.normalised = norm(options.dim, options.batch_norm)
         self.dropout = nn.Dropout(options.dropout)
         self.to(interactions.items.device)

@@ -9,25 +9,21 @@ from torch import Tensor, nn
 
 from reprise.data.interactions import Interactions
 from reprise.data.windows import Windows
-from reprise.models.sequential.streams import TwoStreams, ends
-from reprise.models.sequential.transformer import EPSILON, Blocks, TransformerOptions, at, normal, visible
+from reprise.models.sequential.streams import StreamOptions, TwoStreams, ends
+from reprise.models.sequential.transformer import EPSILON, Blocks, at, normal, visible
 from reprise.settings import Field
 
 # Whether the query, and whether key and value, come from the other stream.
 CROSSED = {"cross_query": (1, 0), "own": (0, 0), "cross_key_value": (0, 1)}
 
 
-class Options(TransformerOptions):
+class Options(StreamOptions):
     """Settings of IPSRec-C."""
 
     layers: int = Field(ge=1, description="of co-attention")
     self_layers: int = Field(0, ge=0, description="Transformer blocks of each stream before co-attention")
     coattention: Literal["cross_query", "own", "cross_key_value"] = Field(
         description="what a stream takes from the other: the query; nothing; or key and value"
-    )
-    tie: bool = Field(True, description="whether the items' input table is the output table, too")
-    providers: Literal["known", "permuted"] = Field(
-        "known", description="of items; or dealt out anew at random among the items, as a control"
     )
 
 

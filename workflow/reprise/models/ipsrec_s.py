@@ -10,21 +10,17 @@ from torch import Tensor
 from reprise.data.interactions import Interactions
 from reprise.data.windows import Windows
 from reprise.models import take
-from reprise.models.sequential.streams import TwoStreams, ends
-from reprise.models.sequential.transformer import Encoder, TransformerOptions, seen
+from reprise.models.sequential.streams import StreamOptions, TwoStreams, ends
+from reprise.models.sequential.transformer import Encoder, seen
 from reprise.settings import Field
 
 
-class Options(TransformerOptions):
+class Options(StreamOptions):
     """Settings of IPSRec-S."""
 
     mask: Literal["concat_causal", "aligned_causal", "bidirectional"] = Field(
         description="item t sees items up to t, provider t all items and the providers up to t; or both see both up to "
         "t; or everything sees everything"
-    )
-    tie: bool = Field(True, description="whether the items' input table is the output table, too")
-    providers: Literal["known", "permuted"] = Field(
-        "known", description="of items; or dealt out anew at random among the items, as a control"
     )
 
 

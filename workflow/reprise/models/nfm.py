@@ -8,28 +8,22 @@ import torch
 from torch import Tensor, nn
 
 from reprise.data.interactions import Interactions
-from reprise.models.factorisation import FactorisationMachine, Side, norm, scale_and_shift
-from reprise.settings import Field, Settings
+from reprise.models.factorisation import FactorisationMachine, FactorisationOptions, Side, norm, scale_and_shift
+from reprise.settings import Field
 
 # Hidden units held at a time in ranking; bounds memory. On a CPU what its core's cache holds (1 MB): a third faster
 # than eight times as many.
 CELLS = {"cpu": 1 << 18, "cuda": 1 << 27}
 
 
-class Options(Settings):
+class Options(FactorisationOptions):
     """Settings of the neural factorisation machine."""
 
-    dim: int = Field(ge=1, description="D, length of a row")
     hidden: int = Field(ge=1, description="H, units of the hidden layer")
     dropout: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
         description="of the pooled pairs, and of the hidden layer"
     )
     batch_norm: bool = Field(description="of both, before dropout and ReLU")
-    groups: bool = Field(True, description="whether the item's groups are features; false: Unawareness")
-    decimals: int | None = Field(None, ge=1, description="to which the shares of groups are rounded; null: not at all")
-    shared_codes: tuple[str, ...] = Field(
-        (), description="columns of users whose equal codes are one feature, as where features have no prefix"
-    )
 
 
 class Model(FactorisationMachine):
@@ -38,9 +32,7 @@ class Model(FactorisationMachine):
     source = "He, Chua: Neural Factorization Machines (SIGIR 2017), Eq. 4 to 7, as WenjieWWJ/DecRS has it"
 
     def __init__(self, options: Options, interactions: Interactions, generator: torch.Generator):
-        super().__init__(
-            interactions, options.dim, options.groups, options.decimals, options.shared_codes, generator
-        )
+        super().__init__(options, interactions, generator)
         self.normalised = norm(options.dim, options.batch_norm)
         self.hidden_normalised = norm(options.hidden, options.batch_norm)
         # A batch norm takes away whatever constant comes before it, and adds one of its own.

@@ -44,7 +44,8 @@ def markdown(sections: list[Section], study: dict[str, Any]) -> str:
     for one in sections:
         lines += [f"## {one.paper.title}", "", f"{one.paper.authors}. {one.paper.venue}. <{one.paper.url}>", ""]
         lines += [f"- **{name}**: {reading.about}" for name, reading in one.paper.readings.items()] + [""]
-        lines += [f"- {name}: {about}" for name, about in one.methods.items()] + [""]
+        if one.methods:
+            lines += ["Methods:", "", *(f"- {name}: {about}" for name, about in one.methods.items()), ""]
         lines += [
             *_count_lines("Printed numbers", one.counts, NUMBER_WORDS),
             *_count_lines("Claims", one.claim_counts, CLAIM_WORDS),

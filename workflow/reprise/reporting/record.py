@@ -68,7 +68,7 @@ def _same_numbers(older: pd.DataFrame, newer: pd.DataFrame) -> bool:
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
     """Per cell mean, sd, seeds and `atol`, the half width of the interval that one more seed should fall into."""
-    table = cells(_whole_rows(newest(runs)).assign(origin=""))
+    table = cells(_with_devices(_one_a_seed(newest(runs))).assign(origin=""))
     spread = [
         prediction_interval(sd, seeds) if seeds > 1 else 0.0
         for sd, seeds in zip(table["sd"], table["seeds"], strict=True)
@@ -77,12 +77,13 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
     return table[SUMMARY]
 
 
-def _whole_rows(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs as a mean over them shows them, with the devices of all of a row and the date of the last.
+def _one_a_seed(runs: pd.DataFrame) -> pd.DataFrame:
+    """What a mean over seeds is of: of a seed that ran on two devices the later run alone."""
+    return runs[~runs.duplicated([*ROW, *MEASURED, "seed"], keep="last")]
 
-    Of a seed that ran on two devices the later run counts.
-    """
-    runs = runs[~runs.duplicated([*ROW, *MEASURED, "seed"], keep="last")]
+
+def _with_devices(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs, each with the devices of all runs of its row and the date of the last, as their mean shows them."""
     rows = runs.groupby(ROW, dropna=False, sort=False)
     devices = rows["device"].transform(lambda names: " and ".join(sorted(set(names) - {""})))
     return runs.assign(device=devices, date=rows["date"].transform("max"))
@@ -168,7 +169,7 @@ def with_record(results: Results) -> Results:
     """The results, and from the record what has no local run; `origin` in their frame says which, with device and date.
     """
     config, frame = results.config, results.frame
-    runs = newest(read_runs(results.paper.name))
+    runs = _one_a_seed(newest(read_runs(results.paper.name)))
     selected = [
         config.keeps("datasets", dataset)
         and (not method or config.keeps("methods", method))
@@ -177,7 +178,7 @@ def with_record(results: Results) -> Results:
     ]
     local = pd.MultiIndex.from_frame(frame[ROW])
     runs = runs[pd.Series(selected, index=runs.index, dtype=bool) & ~pd.MultiIndex.from_frame(runs[ROW]).isin(local)]
-    shown = _whole_rows(runs)
+    shown = _with_devices(runs)
     shown["origin"] = [
         ", ".join(["of record", *filter(None, (device, date[:10]))])
         for device, date in zip(shown["device"], shown["date"], strict=True)

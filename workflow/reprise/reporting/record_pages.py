@@ -24,7 +24,7 @@ def write_pages() -> None:
     # Each paper's own data sets, and those stand-ins, which need to be named, that have a run on record.
     shown = [key for paper in papers for key, entry in paper.datasets.items()
              if not entry.stand_in or key in ran[paper.name]]
-    # The licences that its own runs needed do not stand in the way of those that it lacks.
+    # The licences that the record's own runs needed do not stand in the way of those that it lacks.
     agreed = set().union(*(licences_of(paper.datasets[key]) for paper in papers
                            for key in ran[paper.name] & paper.datasets.keys()))
     # A folder without results: what is of record is all there is.

@@ -132,9 +132,8 @@ class Results:
         frame = self.frame
         rows = frame[(frame["origin"] != "") & (frame["method"] != "") & frame["k"].notna() & ~is_swept(frame)]
         names = [*ROW, *MEASURED, "seed"]
-        rows = rows.sort_values("date", kind="stable").drop_duplicates(names, keep="last").sort_values(names)
         found: dict[tuple, dict[int, float]] = {}
-        for *key, seed, value in rows[[*names, "value"]].to_numpy(object).tolist():
+        for *key, seed, value in rows.sort_values(names)[[*names, "value"]].to_numpy(object).tolist():
             found.setdefault(tuple(key), {})[seed] = value
         return {key: pd.Series(values) for key, values in found.items()}
 

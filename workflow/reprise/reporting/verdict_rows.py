@@ -99,7 +99,7 @@ def _judged(results: Results, reading: str, record: dict, taken: Taken, first: d
         protocol="" if exact or not values else _protocol(paper, dataset, reading, method, record["variant"], taken),
         users_error=_users_error(results, dataset, reading, method, record) if values and not exact else 0.0,
         missing=reason,
-        unexplained=first["verdict"] if first.get("reason") == UNKNOWN else "",
+        unexplained=first["verdict"] if first.get("reason") == UNKNOWN and not exact else "",
         misprint=paper.datasets[dataset].misprints.get(record["metric"], "") if exact else "",
     )
     verdict = judge_number(

@@ -1,6 +1,6 @@
 """One file a re-ranker: how what finished runs score is ranked in another way. Nothing here is trained.
 
-A re-ranker's file defines `class Options(Settings)` and `class Reranker(Ranker)`. Knows methods, not how they are
+A re-ranker's file defines `class Options`, its settings, and `class Reranker(Ranker)`. Knows methods, not how they are
 trained.
 """
 

@@ -48,7 +48,7 @@ def main(args: argparse.Namespace, config: Config) -> None:
     cold = details["cold_items"]
     logger.info("prepare %s %s: train %s, valid %s, test %s%s", args.paper, args.dataset,
                 *(f"{len(prepared.parts(part)):,}" for part in ("train", "valid", "test")),
-                f"; {cold:,} items of test are in no training row, and stay" if cold else "")
+                f"; {cold:,} items of test stand in no other part" if cold else "")
 
 
 def _order(dataset: Dataset) -> str:

@@ -38,6 +38,7 @@ class PairSampler:
         """
         self.interactions, self.batch, self.generator = interactions, batch, generator
         self.by_row, self.negatives = sampling == "interaction_uniform", negatives
+        self.owners = interactions.users if self.by_row else None  # of all rows
         degrees = interactions.degrees
         everyone = torch.arange(interactions.n_users, device=degrees.device)
         self.users = everyone if empty_users == "item0" else everyone[degrees > 0]
@@ -57,7 +58,7 @@ class PairSampler:
         rows = torch.randint(len(data.items), (self.batch,), generator=self.generator, device=device)
         shape = (self.negatives, self.batch)
         chance = torch.rand(shape, generator=self.generator, device=device, dtype=torch.float64)
-        return data.users[rows], data.items[rows], chance
+        return self.owners[rows], data.items[rows], chance
 
     def _of_users(self) -> tuple[Tensor, Tensor, Tensor]:
         data, device = self.interactions, self.users.device

@@ -20,6 +20,7 @@ from reprise.data.interactions import Interactions
 from reprise.data.profiles import attribute_shares
 from reprise.errors import RepriseError
 from reprise.models import ScoringModel, take
+from reprise.settings import Field, Settings
 
 DEVIATION = 0.01  # of every row's first draw; WenjieWWJ/DecRS
 GROUPS = "attributes"  # the feature of items that holds their groups
@@ -51,38 +52,36 @@ class Side(NamedTuple):
         return (self.total.square() - self.squares) / 2
 
 
-class FactorisationMachine(ScoringModel):
-    """score(u, i) = head(pool(all x_f e_f)) + sum of x_f w_f + b.
+class FactorisationOptions(Settings):
+    """Settings of every machine."""
 
-    Parameters
-    ----------
-    groups : bool
-        Whether an item's groups are among the features; without them it is *Unawareness*.
-    decimals : int or None
-        To how many decimals the shares of groups are rounded, if at all.
-    shared : collection of str
-        Columns of users whose equal codes are one feature.
-    """
+    dim: int = Field(ge=1, description="D, length of a row")
+    groups: bool = Field(True, description="whether the item's groups are features; false: Unawareness")
+    decimals: int | None = Field(None, ge=1, description="to which the shares of groups are rounded; null: not at all")
+    shared_codes: tuple[str, ...] = Field(
+        (), description="columns of users whose equal codes are one feature, as where features have no prefix"
+    )
+
+
+class FactorisationMachine(ScoringModel):
+    """score(u, i) = head(pool(all x_f e_f)) + sum of x_f w_f + b."""
 
     trainable = True
 
-    def __init__(
-        self, interactions: Interactions, dim: int, groups: bool, decimals: int | None, shared: Collection[str],
-        generator: torch.Generator,
-    ):
+    def __init__(self, options: FactorisationOptions, interactions: Interactions, generator: torch.Generator):
         super().__init__()
         device, items = interactions.items.device, interactions.n_items
-        self.columns = user_columns(interactions, shared)
-        self.shares = group_shares(interactions, decimals) if groups else None
+        self.columns = user_columns(interactions, options.shared_codes)
+        self.shares = group_shares(interactions, options.decimals) if options.groups else None
 
         def rows(count: int) -> nn.Parameter:
-            return nn.Parameter(torch.empty(count, dim).normal_(0, DEVIATION, generator=generator).to(device))
+            return nn.Parameter(torch.empty(count, options.dim).normal_(0, DEVIATION, generator=generator).to(device))
 
         def weights(count: int) -> nn.Parameter:
             return nn.Parameter(torch.zeros(count, 1, device=device))
 
         sizes = {"user": int(self.columns.max()) + 1, "item": items}
-        if groups:
+        if options.groups:
             sizes["group"] = self.shares.shape[1]
         self.rows = nn.ParameterDict({name: rows(count) for name, count in sizes.items()})
         self.weights = nn.ParameterDict({name: weights(count) for name, count in sizes.items()})

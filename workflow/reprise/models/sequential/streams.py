@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,7 +11,17 @@ from reprise.data.interactions import Interactions
 from reprise.data.windows import Windows
 from reprise.models import take
 from reprise.models.sequential import SequenceModel, embedding, feature
-from reprise.models.sequential.transformer import DEVIATION
+from reprise.models.sequential.transformer import DEVIATION, TransformerOptions
+from reprise.settings import Field
+
+
+class StreamOptions(TransformerOptions):
+    """Settings of every model of two streams."""
+
+    tie: bool = Field(True, description="whether the items' input table is the output table, too")
+    providers: Literal["known", "permuted"] = Field(
+        "known", description="of items; or dealt out anew at random among the items, as a control"
+    )
 
 
 class TwoStreams(SequenceModel):
@@ -30,7 +40,7 @@ class TwoStreams(SequenceModel):
 
     causal_streams = False
 
-    def __init__(self, options: Any, interactions: Interactions, generator: torch.Generator):
+    def __init__(self, options: StreamOptions, interactions: Interactions, generator: torch.Generator):
         super().__init__(interactions, options.window)
         dim, device, providers = options.dim, interactions.items.device, feature(interactions, "provider")
         self.item = embedding(self.n_items + 1, dim, DEVIATION, generator, device)
