@@ -108,7 +108,7 @@ def test_seconds_of_another_machine_are_not_judged(monkeypatch):
     record = {"table": "3", "dataset": "ml-1m", "backbone": "SASRec", "method": "DACSR", "k": pd.NA, "group": "",
               "decimals": 2, "mean": 42.0, "values": (42.0,), "gap": None, "variant": "main", "data": "official",
               "origin": ""}
-    verdicts = {metric: verdict_rows._judged(results, "sound", record | {"metric": metric, "printed": printed}, None, {})
+    verdicts = {metric: verdict_rows._judged(results, "sound", record | dict(metric=metric, printed=printed), None, {})
                 for metric, printed in (("response_time", 4.24), ("response_ratio", 2.11))}
     words = {metric: one["verdict"] for metric, one in verdicts.items()}
     assert words == {"response_time": "unresolved", "response_ratio": "off (high)"}
