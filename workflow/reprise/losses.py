@@ -144,8 +144,8 @@ def calibrated_over_items(
 
     Cross-entropy is that of `softmax_over_items`. q = softmax(s / `temperature`) p(g | x) over all N items is what the
     scores s = `states` [T, D] `table` [N, D]' are about, p = `wanted` [T, G] what they should be about (DACSR, Eq. 6, 9
-    and 12). A row of `wanted` that is all 0 asks for nothing. Memory as `softmax_over_items`, for
-    four blocks of `cells` numbers.
+    and 12). A row of `wanted` that is all 0 asks for nothing. Memory as `softmax_over_items`, but for four blocks of
+    `cells` numbers.
     """
     if weight == 0:
         return softmax_over_items(states, table, targets, cells=cells)

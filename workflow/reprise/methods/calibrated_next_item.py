@@ -19,7 +19,8 @@ class CalibrationOptions(NextItemOptions):
     """Settings that both calibrated objectives share."""
 
     weight: float = Field(
-        ge=0, le=1, description="lambda: share of the calibration loss in L_w; the rest is cross-entropy")
+        ge=0, le=1, description="lambda: share of the calibration loss in L_w; the rest is cross-entropy"
+    )
     temperature: float = Field(gt=0, description="tau, by which scores are divided before the softmax of calibration")
     history: Literal["window", "full"] = Field(
         "window", description="what the profile p is of: the items that the model sees, or all that came before"

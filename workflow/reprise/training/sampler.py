@@ -37,8 +37,8 @@ class PairSampler:
             Nobody can be drawn, or a user has met every item.
         """
         self.interactions, self.batch, self.generator = interactions, batch, generator
-        self.by_row, self.negatives = sampling == "interaction_uniform", negatives
-        self.owners = interactions.users if self.by_row else None  # of all rows
+        self.negatives = negatives
+        self.owners = interactions.users if sampling == "interaction_uniform" else None  # if rows are drawn
         degrees = interactions.degrees
         everyone = torch.arange(interactions.n_users, device=degrees.device)
         self.users = everyone if empty_users == "item0" else everyone[degrees > 0]
@@ -48,7 +48,7 @@ class PairSampler:
 
     def draw(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return users, positives, negatives, each [B M] int64, M the negatives of a positive."""
-        users, positives, chance = self._rows() if self.by_row else self._of_users()
+        users, positives, chance = self._of_users() if self.owners is None else self._rows()
         users, positives = (one.repeat(self.negatives) for one in (users, positives))
         return users, positives, self.unmet.at(users, chance.flatten())
 
