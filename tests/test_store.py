@@ -212,6 +212,21 @@ def test_two_processes_train_once(config):
     assert said.count(": training (") == 1 and said.count("found in the store") == 1
 
 
+@pytest.mark.parametrize("stage", ["run", "evaluate"])
+def test_the_entry_is_held_until_the_groups_are_written(config, monkeypatch, stage):
+    """Who waits for the entry puts a folder of its own in the place of the one that they are written to."""
+    execution, held = run(config), []
+
+    def write(running):
+        with locked(running.entry, wait=False) as free:
+            held.append(not free)
+
+    monkeypatch.setattr(importlib.import_module(f"reprise.stages.{stage}"), "write_groups", write)
+    settings = (f"{key}={getattr(config, key)}" for key in ("results", "resources", "device", "max_epochs"))
+    assert main([stage, "macr", "small-world", "MACR_MF", "sound", "1", "--config", *settings]) == 0
+    assert held == [True] and execution.folder.exists()
+
+
 def test_a_failure_is_said_until_it_is_retried(config, monkeypatch):
     paper = load_paper("macr")
 

@@ -25,7 +25,7 @@ from reprise.papers import Run, load_paper, preset_name, spec_code
 from reprise.training.behind import Behind, placed
 from reprise.training.devices import leased, processes_of
 from reprise.training.options import Profile
-from reprise.training.store import cell_fingerprint, finished, link, locked
+from reprise.training.store import cell_fingerprint, finished, link
 from reprise.tuning import spec_of
 
 logger = logging.getLogger("reprise")
@@ -212,13 +212,15 @@ class Execution:
                 getattr(self, stage)()
 
     def all(self) -> None:
-        """Train, recommend, evaluate and show, unless the store holds the run already."""
-        with locked(self.entry):
-            if finished(self.entry):
-                logger.info("%s: found in the store (%s)", self.label, self.fingerprint)
-                self.show()
-                return
-            self.do("train", "recommend", then=["complete"])
+        """Train, recommend, evaluate and show, unless the store holds the run already.
+
+        Whoever asks holds the entry of the store.
+        """
+        if finished(self.entry):
+            logger.info("%s: found in the store (%s)", self.label, self.fingerprint)
+            self.show()
+            return
+        self.do("train", "recommend", then=["complete"])
 
 
 @contextlib.contextmanager
