@@ -59,7 +59,7 @@ def changed(config, **values):
 
 
 def run(config, one=RUN):
-    with executing(one, config) as execution:
+    with executing(one, config) as execution, locked(execution.entry):
         execution.all()
     return execution
 
