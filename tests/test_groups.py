@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 from known_results import Known, claim
 from matplotlib.figure import Figure
+from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
 from reprise.evaluation.groups import FEWEST_USERS, Groups, group_names, item_recall, shares_of
+from reprise.files import read_json, write_json
 from reprise.papers import Run, load_paper
 from reprise.reporting.answers import Answers
 from reprise.reporting.claim_rows import judged_claims
@@ -21,8 +23,9 @@ from reprise.reporting.lookup import Cell, Missing
 from reprise.reporting.plots import _condensed, draw, one_legend
 from reprise.reporting.printed import printed_claims, restated
 from reprise.reporting.record import recordable
-from reprise.training.execution import Execution
+from reprise.training.execution import executing
 from reprise.training.measuring import write_groups
+from reprise.training.store import locked
 from safetensors.numpy import load_file
 
 PAPER = load_paper(fake_runs.PAPER)
@@ -213,29 +216,34 @@ def test_points_of_a_sweep_are_counted():
         "MF, 2 points of DACSR, CaliRec")
 
 
-def test_a_real_run_measured_again_by_hand(request, tmp_path):
-    found = sorted((request.config.rootpath / "results").glob("macr/*/runs/MACR_MF/printed/seed1/run.json"))
-    if not found:
-        pytest.skip("no finished run of MACR_MF at hand: snakemake macr_figure10")
-    run = Run.named(PAPER, found[0].parts[-6], "MACR_MF", "printed", 1)
-    execution = Execution(run, fake_runs.make_config({"results": str(request.config.rootpath / "results")}), "cpu")
-    execution.folder = tmp_path
-    for path in found[0].parent.iterdir():
-        if path.name != "groups.csv":
-            (tmp_path / path.name).symlink_to(path)
-    write_groups(execution)
-    measured = pd.read_csv(tmp_path / "groups.csv").set_index(["metric", "group"])["value"]
+def test_a_trained_run_measured_again_by_hand(tmp_path):
+    rng = np.random.default_rng(0)
+    cells = rng.permutation(np.argwhere(rng.random((100, 80)) < 0.15))
+    prepared = tmp_path / "results/macr/small-world/data"
+    Prepared(100, 80, cells[200:], cells[100:200], cells[:100], "small-world").save(prepared)
+    write_json(prepared / "check.json", {})
+    config = fake_runs.make_config({"results": str(tmp_path / "results"), "resources": str(tmp_path / "resources"),
+                                    "device": "cpu", "max_epochs": 20, "datasets": "small-world"})
+    with executing(Run.named(PAPER, "small-world", "MACR_MF", "printed", 1), config) as execution:
+        with locked(execution.entry):
+            execution.all()
+            write_groups(execution)
+    measured = pd.read_csv(execution.folder / "groups.csv").set_index(["metric", "group"])["value"]
 
-    (lists,) = tmp_path.glob("test-*")
+    (lists,) = execution.folder.glob("test-*")
     model = load_file(lists / "model.safetensors")
-    trained = pd.DataFrame(execution.data.parts("train+valid"), columns=["user", "item"])
-    gate = 1 / (1 + np.exp(-(model["model.user"] @ model["user_head"])[:, 0]))
-    active = trained["user"].value_counts()
-    assert measured["user_gate", "users<=5"] == pytest.approx(gate[active.index[active <= 5]].mean(), abs=1e-6)
-    assert measured["user_gate", "users>20"] == pytest.approx(gate[active.index[active > 20]].mean(), abs=1e-6)
-    popular = trained["item"].value_counts().loc[lambda counts: counts > 500].index
-    top = pd.read_parquet(lists / "topk.parquet").query("rank <= 20")
-    share = top["item"].isin(popular).mean() / len(popular)
-    assert measured["test_user_frequency", "items>500"] == pytest.approx(share)
-    # All users' lists hold the test users' lists among them, so the two are near.
-    assert measured["frequency", "items>500"] == pytest.approx(share, rel=0.2)
+    seen = np.zeros((100, 80), bool)
+    seen[tuple(execution.data.parts("train+valid").T)] = True
+    user_gate, item_gate = (
+        1 / (1 + np.exp(-(model[f"model.{side}"] @ model[f"{side}_head"])[:, 0])) for side in ("user", "item"))
+    active = (seen.sum(1) > 10) & (seen.sum(1) <= 15)
+    assert measured["user_gate", "users11-15"] == pytest.approx(user_gate[active].mean(), abs=1e-6)
+    rare = seen.sum(0) <= 10
+    assert measured["item_gate", "items<=10"] == pytest.approx(item_gate[rare].mean(), abs=1e-6)
+
+    c = read_json(execution.folder / "run.json")["selected"]["setting"]["c"]
+    scores = (model["model.user"] @ model["model.item"].T - c) * item_gate * user_gate[:, None]
+    places = np.argsort(np.where(seen, -np.inf, scores))[:, -20:]
+    assert measured["frequency", "items<=10"] == pytest.approx(rare[places].mean() / rare.sum())
+    sought = np.unique(execution.data.parts("test")[:, 0])
+    assert measured["test_user_frequency", "items<=10"] == pytest.approx(rare[places[sought]].mean() / rare.sum())
