@@ -151,7 +151,7 @@ def test_the_small_world_has_a_block_of_its_own_without_print(tmp_path):
 def test_statistics(results):
     sheet = lay_out("table1", PAPER, table_frame("table1", results, empty(PAIR_COLUMNS)))
     (block,) = sheet.blocks
-    assert [entry.text for entry in dict(block.rows)["Adressa"]] == [
+    assert [entry.text for entry in dict(block.rows)["Adressa (official data)"]] == [
         "13,485",
         "13,485",
         "744",

@@ -179,13 +179,12 @@ def lay_out(name: str, paper: Paper, table: pd.DataFrame) -> Sheet:
             notes.append(reason)
         return notes.index(reason) + 1
 
+    parts = {str(key): part for key, part in table.groupby("dataset", sort=False)}
+    titles = {key: _title(paper, key, part) for key, part in parts.items()}
     if exhibit.kind == "statistics":
-        blocks = [_block(table, "dataset", "", lambda key: paper.datasets[key].label, note)]
+        blocks = [_block(table, "dataset", "", titles.__getitem__, note)]
     else:
-        blocks = [
-            _block(part, "method", _title(paper, str(key), part), str, note, exhibit.gains)
-            for key, part in table.groupby("dataset", sort=False)
-        ]
+        blocks = [_block(part, "method", titles[key], str, note, exhibit.gains) for key, part in parts.items()]
     return Sheet(
         name,
         exhibit.title,
