@@ -29,7 +29,7 @@ from reprise.training import launch
 from reprise.training.behind import Behind
 from reprise.training.devices import leased, processes_of
 from reprise.training.execution import executing
-from reprise.training.store import cell_fingerprint, locked
+from reprise.training.store import cell_fingerprint
 from safetensors.torch import load_file
 
 TESTS = Path(__file__).resolve().parent
@@ -120,7 +120,7 @@ def config(tmp_path_factory):
 
 def run(config, **values):
     """The entry of the run in the store."""
-    with executing(RUN, make_config({**config.model_dump(), **values})) as execution, locked(execution.entry):
+    with executing(RUN, make_config({**config.model_dump(), **values})) as execution:
         execution.all()
     return execution.entry
 

@@ -30,7 +30,6 @@ from reprise.stages.tune import choose
 from reprise.training import run as training
 from reprise.training.execution import executing
 from reprise.training.run import Job
-from reprise.training.store import locked
 from reprise.training.trial import run_trial
 from reprise.tuning import draw, is_searched, row_of, search_of, shown_under, spec_of
 from workflow_copy import Copy, copy_workflow
@@ -281,7 +280,7 @@ def test_a_tuned_run_needs_its_choice_and_goes_stale_with_it(config):
     spec = spec_of(TUNED_MF, config)
     assert spec["training"]["learning_rate"] == settings["training.learning_rate"]
     assert spec["training"]["refit"], "the reading's own switches stand"
-    with executing(TUNED_MF, config) as execution, locked(execution.entry):
+    with executing(TUNED_MF, config) as execution:
         execution.all()
     folder = Path(config.results, "macr/small-world/runs/MF/sound-tuned/seed1")
     assert execution.folder == folder and read_json(folder / "run.json")["variant"] == TUNED
@@ -301,10 +300,10 @@ def test_a_choice_of_the_published_setting_trains_nothing_again(config, monkeypa
     diverging(monkeypatch, lambda training: training["learning_rate"] != 0.003)  # all but the published one
     assert tune(config) == 0 and choice(config)["trial"] == 1
     monkeypatch.undo()
-    with executing(Run(*[*vars(TUNED_MF).values()][:-2], MAIN, 1), config) as execution, locked(execution.entry):
+    with executing(Run(*[*vars(TUNED_MF).values()][:-2], MAIN, 1), config) as execution:
         execution.all()
     monkeypatch.setattr(training, "train", None)
-    with executing(TUNED_MF, config) as tuned, locked(tuned.entry):
+    with executing(TUNED_MF, config) as tuned:
         tuned.all()
     assert tuned.fingerprint == execution.fingerprint
 

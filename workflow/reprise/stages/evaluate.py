@@ -8,7 +8,6 @@ from reprise.config import Config
 from reprise.stages.run import arguments, named_run
 from reprise.training.execution import executing
 from reprise.training.measuring import write_groups
-from reprise.training.store import locked
 
 __all__ = ["HELP", "arguments", "main"]
 HELP = "compute the metrics of a run's lists"
@@ -17,6 +16,5 @@ HELP = "compute the metrics of a run's lists"
 def main(args: argparse.Namespace, config: Config) -> None:
     """Run it."""
     with executing(named_run(args), config) as execution:
-        with locked(execution.entry):
-            execution.complete()
-            write_groups(execution)
+        execution.complete()
+        write_groups(execution)

@@ -7,7 +7,6 @@ import argparse
 from reprise.config import Config
 from reprise.stages.run import arguments, named_run
 from reprise.training.execution import executing
-from reprise.training.store import locked
 
 __all__ = ["HELP", "arguments", "main"]
 HELP = "rank all items with a trained run's weights"
@@ -16,5 +15,4 @@ HELP = "rank all items with a trained run's weights"
 def main(args: argparse.Namespace, config: Config) -> None:
     """Run it."""
     with executing(named_run(args), config) as execution:
-        with locked(execution.entry):
-            execution.do("recommend")
+        execution.do("recommend")

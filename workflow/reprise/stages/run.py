@@ -9,7 +9,6 @@ from reprise.papers import Run, load_paper, preset_name, variant_of
 from reprise.papers.schema import entry
 from reprise.training.execution import executing
 from reprise.training.measuring import write_groups
-from reprise.training.store import locked
 
 HELP = "train, recommend and evaluate one run"
 
@@ -37,6 +36,5 @@ def named_run(args: argparse.Namespace) -> Run:
 def main(args: argparse.Namespace, config: Config) -> None:
     """Run it."""
     with executing(named_run(args), config) as execution:
-        with locked(execution.entry):  # until all is written: who waits for it puts another folder in the place of this
-            execution.all()
-            write_groups(execution)
+        execution.all()
+        write_groups(execution)

@@ -7,7 +7,6 @@ import argparse
 from reprise.config import Config
 from reprise.stages.run import arguments, named_run
 from reprise.training.execution import executing
-from reprise.training.store import locked
 
 __all__ = ["HELP", "arguments", "main"]
 HELP = "train one run, up to its weights"
@@ -16,5 +15,4 @@ HELP = "train one run, up to its weights"
 def main(args: argparse.Namespace, config: Config) -> None:
     """Run it."""
     with executing(named_run(args), config) as execution:
-        with locked(execution.entry):
-            execution.do("train")
+        execution.do("train")

@@ -25,7 +25,7 @@ from reprise.papers import Run, load_paper, preset_name, spec_code
 from reprise.training.behind import Behind, placed
 from reprise.training.devices import leased, processes_of
 from reprise.training.options import Profile
-from reprise.training.store import cell_fingerprint, finished, link
+from reprise.training.store import cell_fingerprint, finished, link, locked
 from reprise.tuning import spec_of
 
 logger = logging.getLogger("reprise")
@@ -201,7 +201,7 @@ class Execution:
     def do(self, *stages: str, then: Sequence[str] = ()) -> None:
         """Do `stages` (`train`, `recommend`) in as many processes as share the run, and `then` the rest in the first.
 
-        Whoever asks holds the entry of the store.
+        Whoever asks holds the entry of the store, as `executing` does.
         """
         if self.processes > 1:
             from reprise.training.launch import launch
@@ -212,10 +212,7 @@ class Execution:
                 getattr(self, stage)()
 
     def all(self) -> None:
-        """Train, recommend, evaluate and show, unless the store holds the run already.
-
-        Whoever asks holds the entry of the store.
-        """
+        """Train, recommend, evaluate and show, unless the store holds the run already."""
         if finished(self.entry):
             logger.info("%s: found in the store (%s)", self.label, self.fingerprint)
             self.show()
@@ -226,14 +223,19 @@ class Execution:
 @contextlib.contextmanager
 def executing(run: Run, config: Config) -> Iterator[Execution]:
     """Lease a device, or one for each process, and open a run; a failure leaves `failure.json` beside its results,
-    success removes it."""
+    success removes it.
+
+    Its entry of the store is held until the block ends: a process that waits for it puts its own folder in the place of
+    the one that results are written to.
+    """
     row = load_paper(run.paper).methods[run.method]
     processes = processes_of(None if row.rerank else row.method, config)
     with noting(Path(config.results, run.folder)) as noted:
         with leased(config.device, Path(config.resources, "locks"), processes) as device:
             execution = Execution(run, config, device)
             noted["code"] = execution.code
-            yield execution
+            with locked(execution.entry):
+                yield execution
 
 
 def prepared_data(paper: str, dataset: str, config: Config) -> Prepared:
