@@ -115,8 +115,8 @@ def test_full_ranking_and_training_score_every_instance_as_plain_loops_do(model,
     users, items = torch.from_numpy(users), torch.from_numpy(items)
     one_by_one = built.model.interact(built.side(users), built.model.items(items)).detach()
     np.testing.assert_allclose(one_by_one.view(USERS, ITEMS), expected, rtol=1e-4, atol=1e-4)
-    for cells in (1, ITEMS * HIDDEN * 3, 1 << 20):
-        monkeypatch.setitem(nfm.CELLS, "cpu", cells)
+    for tile in ((1, 1), (2, ITEMS - 1), (3, ITEMS), (USERS + 1, ITEMS + 1)):
+        monkeypatch.setitem(nfm.TILE, "cpu", tile)
         found = built.scores(torch.arange(USERS)).detach()
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 

@@ -11,9 +11,8 @@ from reprise.data.interactions import Interactions
 from reprise.models.factorisation import FactorisationMachine, FactorisationOptions, Side, norm, scale_and_shift
 from reprise.settings import Field
 
-# Hidden units held at a time in ranking; bounds memory. On a CPU what its core's cache holds (1 MB): a third faster
-# than eight times as many.
-CELLS = {"cpu": 1 << 18, "cuda": 1 << 27}
+# Users and items whose hidden units are held at a time in ranking; bounds memory. On a CPU what its core's cache holds.
+TILE = {"cpu": (64, 64), "cuda": (512, 4096)}
 
 
 class Options(FactorisationOptions):
@@ -52,22 +51,27 @@ class Model(FactorisationMachine):
         return self.prediction(second(hidden.relu())).squeeze(1)
 
     def against_all(self, user: Side) -> Tensor:
-        """[B, n_items], some users at a time.
+        """[B, n_items], a tile of some users and items at a time.
 
         Up to ReLU everything is linear in the pooled pairs, of which only s t needs both sides (see `models.fm`): the
-        hidden layer of a user and all items is one product of a matrix [H, D] of that user's with the items' totals.
+        hidden layer of a user and some items is one product of a matrix [H, D + 1] of that user's, the last column its
+        own part, with the items' totals over ones.
         """
-        item, parts = self.items(), []
-        layer, shift = self._folded()
-        of_item = (item.pool() @ layer.T).T  # [H, n_items]
-        of_user = user.pool() @ layer.T + shift  # [B, H]
+        item, (layer, shift) = self.items(), self._folded()
+        of_item = layer @ item.pool().T  # [H, n_items]
+        totals = torch.cat([item.total.T, torch.ones_like(item.linear[None])])  # [D + 1, n_items]
+        of_user = (user.pool() @ layer.T + shift)[:, :, None]  # [B, H, 1]
         prediction = self.prediction.weight.squeeze(0)
-        chunk = max(1, CELLS[of_item.device.type] // of_item.numel())
-        for total, own in zip(user.total.split(chunk), of_user.split(chunk), strict=True):
-            both = (total[:, None] * layer).flatten(0, 1) @ item.total.T  # [b H, n_items]
-            hidden = both.view(len(total), *of_item.shape).add_(of_item).add_(own[:, :, None]).relu_()
-            parts.append(prediction @ hidden)
-        return torch.cat(parts).add_(item.linear).add_((user.linear + self.bias)[:, None])
+        few, some = TILE[totals.device.type]
+        blocks = [(part.contiguous(), some_totals.contiguous())
+                  for part, some_totals in zip(of_item.split(some, 1), totals.split(some, 1), strict=True)]
+        rows = []
+        for total, own in zip(user.total.split(few), of_user.split(few), strict=True):
+            matrices = torch.cat([total[:, None] * layer, own], 2)  # [b, H, D + 1]
+            size = (len(own), -1, -1)
+            hidden = (torch.baddbmm(part.expand(size), matrices, some_totals.expand(size)) for part, some_totals in blocks)
+            rows.append(torch.cat([prediction @ units.relu_() for units in hidden], 1))
+        return torch.cat(rows).add_(item.linear).add_((user.linear + self.bias)[:, None])
 
     def _folded(self) -> tuple[Tensor, Tensor]:
         """The hidden layer with both batch norms folded in, from pooled pairs to before ReLU: [H, D] and [H]."""
