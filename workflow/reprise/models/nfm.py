@@ -63,13 +63,13 @@ class Model(FactorisationMachine):
         of_user = (user.pool() @ layer.T + shift)[:, :, None]  # [B, H, 1]
         prediction = self.prediction.weight.squeeze(0)
         few, some = TILE[totals.device.type]
-        blocks = [(part.contiguous(), some_totals.contiguous())
-                  for part, some_totals in zip(of_item.split(some, 1), totals.split(some, 1), strict=True)]
+        blocks = [(part.contiguous(), both.contiguous())
+                  for part, both in zip(of_item.split(some, 1), totals.split(some, 1), strict=True)]
         rows = []
         for total, own in zip(user.total.split(few), of_user.split(few), strict=True):
             matrices = torch.cat([total[:, None] * layer, own], 2)  # [b, H, D + 1]
             size = (len(own), -1, -1)
-            hidden = (torch.baddbmm(part.expand(size), matrices, some_totals.expand(size)) for part, some_totals in blocks)
+            hidden = (torch.baddbmm(part.expand(size), matrices, both.expand(size)) for part, both in blocks)
             rows.append(torch.cat([prediction @ units.relu_() for units in hidden], 1))
         return torch.cat(rows).add_(item.linear).add_((user.linear + self.bias)[:, None])
 
