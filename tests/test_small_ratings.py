@@ -8,18 +8,19 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
-from reprise.config import Config
+from reprise.config import Config, make_config
 from reprise.data import small_ratings
 from reprise.data.prepared import Prepared
 from reprise.data.readers import reader
 from reprise.data.splits import user_tenths
 from reprise.evaluation.drift import drift
-from reprise.files import write_json
-from reprise.papers import load_paper
+from reprise.files import read_json, write_json
+from reprise.papers import Run, load_paper
 from reprise.reporting.plots import draw
 from reprise.reporting.results import Results
 from reprise.reporting.tidy import SHOWN, typed
 from reprise.training import measuring
+from reprise.training.execution import executing
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +102,48 @@ def test_figures_draw_a_line_of_every_method_over_groups(name, metrics):
     points = len(groups) // 2 if name == "figure1" else len(groups)
     steps = np.diff([line.get_ydata() for line in lines])
     assert steps.shape == (len(lines), points - 1) and np.allclose(steps, 0.1)
+
+
+def test_decrs_and_its_groups_from_two_trained_models_by_hand(world, tmp_path):
+    """FM and the deconfounded FM are trained, fused and measured by groups of drift; the fused part again, by loops."""
+    paper, places = load_paper("decrs"), tmp_path / "results/decrs/small-ratings/data"
+    prepared(world).save(places)
+    write_json(places / "check.json", {})
+    config = make_config({"results": str(tmp_path / "results"), "resources": str(tmp_path / "resources"),
+                          "device": "cpu", "max_epochs": 3, "datasets": "small-ratings"})
+    probabilities = []
+    for method in ("FM", "DecRS-wo_FM", "DecRS_FM"):
+        with executing(Run.named(paper, "small-ratings", method, "sound", 1), config) as execution:
+            execution.all()
+            measuring.write_groups(execution)
+            selected = read_json(execution.folder / "run.json")["selected"]
+            if method != "DecRS_FM":
+                model = execution.trained(execution.folder / selected["list"], "test")
+                with torch.no_grad():
+                    probabilities.append(model.scores(torch.arange(300)).double().sigmoid().numpy())
+    measured = pd.read_csv(execution.folder / "groups.csv").set_index(["metric", "k", "group"])["value"]
+
+    data, histories = execution.data, [[] for _ in range(300)]
+    for user, item in data.parts("train+valid").tolist():
+        histories[user].append(item)
+    shares = np.zeros((150, len(small_ratings.GENRES)))
+    for item, genres in enumerate(world.genres):
+        shares[item, genres] = 1 / len(genres)
+    eta = np.zeros(300)
+    for user, items in enumerate(histories):
+        half = len(items) // 2
+        if half:
+            p, q = shares[items[:half]].mean(0), shares[items[half:]].mean(0)
+            eta[user] = sum(a * math.log(a / (0.99 * b + 0.01 * a)) for one, other in ((p, q), (q, p))
+                            for a, b in zip(one, other, strict=True) if a > 0)
+    scaled = ((eta - eta.min()) / (eta.max() - eta.min())) ** selected["setting"]["alpha"]
+    mixed = (1 - scaled[:, None]) * probabilities[0] + scaled[:, None] * probabilities[1]
+    recall = {}
+    for user in np.unique(data.test[:, 0]).tolist():
+        sought = set(data.test[data.test[:, 0] == user, 1].tolist())
+        mixed[user, histories[user]] = -1
+        recall[user] = len(sought & set(np.argsort(-mixed[user])[:20].tolist())) / len(sought)
+    for edge in (0, 1, 2):
+        members = [user for user in recall if eta[user] > edge]
+        assert edge == 0 or 30 < len(members) < 270, len(members)
+        assert measured["recall", 20, f"eta>{edge}"] == pytest.approx(np.mean([recall[user] for user in members]))
