@@ -91,7 +91,7 @@ def test_movielens_is_asked_for_once(catalogue, key):
 def test_a_gated_source_names_page_and_path_until_its_files_are_there(catalogue, key, path, tmp_path):
     source = catalogue[key]
     reason = blocked(source, (), tmp_path)
-    assert reason.startswith(f"licence: an account is needed ({source.page}), put ")
+    assert reason.startswith(f"licence: {source.gated.why} ({source.page}), put ")
     assert str(tmp_path / path) in reason
     for file in source.files:
         (tmp_path / file.path).parent.mkdir(parents=True, exist_ok=True)

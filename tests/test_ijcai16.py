@@ -56,6 +56,7 @@ def test_actions_pass_through_with_midnights_in_utc(tmp_path, end):
     (b"1,50,9,4,0,20150732\n", "a date that is none"),
     (b"1,50,9,4,0,20150229\n", "a date that is none"),
     (b"1,50,9,4,0,701\n", "no such line"),
+    (b"1,50,9,4,0,1150703\n", "no such line"),
     (b"1,50,9,4,0,yesterday\n", "no such line"),
     (b"1,50,9,4,0\n", "no such line"),
     (b"1,50,9,4,0,20150701,7\n", "no such line"),

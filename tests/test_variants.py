@@ -206,6 +206,15 @@ def test_only_rows_that_share_windows_are_said_to_overlap_them():
     assert {key for key, overlap in said.items() if overlap} == {("sound", "SASRec"), ("sound", "IPSRec-S")}
 
 
+def test_every_row_of_dacsr_on_long_histories_is_said_to_overlap_windows():
+    dacsr = load_paper("dacsr")
+    trained = [name for name, row in dacsr.methods.items() if row.rerank or row.model not in ("random", "popularity")]
+    for reading in dacsr.readings:
+        said = {(dataset, row): "overlap" in " ".join(shortcuts_of(dacsr, dataset, reading, row))
+                for dataset in ("ml-1m", "beauty") for row in [*trained, "DACSR[weight=0.1]", "CaliRec[weight=0.1]"]}
+        assert {key for key, overlap in said.items() if overlap} == {key for key in said if key[0] == "ml-1m"}
+
+
 @pytest.mark.parametrize(("label", "reading", "folder"), [
     ("MACR_MF w/o user branch", "sound", "MACR_MF/sound-user_branch=false"),
     ("MACR_MF[alpha=1e-2;beta=1e-3]", "printed", "MACR_MF/printed-alpha=0.01"),

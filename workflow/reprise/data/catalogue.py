@@ -107,5 +107,5 @@ def blocked(source: Source, licences: Collection[str], raw_folder: str | Path) -
     if source.gated is not None:
         absent = [path for file in source.files if not (path := Path(raw_folder) / file.path).is_file()]
         if absent:
-            return f"licence: an account is needed ({source.page}), put {', '.join(map(str, absent))}"
+            return f"licence: {source.gated.why} ({source.page}), put {', '.join(map(str, absent))}"
     return None

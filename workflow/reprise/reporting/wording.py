@@ -22,6 +22,7 @@ LABELS = {
     "met": "Outputs met before",
     "response_time": "1e-4 s a list",
     "response_ratio": "times the first row's",
+    "provider_interactions": "Interactions with providers",
     "avg_items_per_user": "Items per user",
     "avg_users_per_item": "Users per item",
 }

@@ -117,7 +117,9 @@ def _times(day: pa.ChunkedArray) -> pa.Array:
 
 
 def _midnight(day: int) -> int:
-    date = datetime.datetime.strptime(f"{day:08d}", "%Y%m%d").replace(tzinfo=datetime.UTC)
+    date = datetime.datetime.strptime(str(day), "%Y%m%d").replace(tzinfo=datetime.UTC)
+    if f"{date:%Y%m%d}" != str(day):  # strptime takes 1150703 for 3 July 1150
+        raise ValueError(f"no day {day}")
     return int(date.timestamp())
 
 
