@@ -269,6 +269,8 @@ def test_times_are_measured_on_the_cpu_whatever_trained_the_runs(based, tmp_path
         write_json(path, record | {"cell": there.cell})
     places = {"results": tmp_path / "results", "resources": tmp_path}
     assert based("clock", "toy", WORLD, "table3", "sound", methods="CaliRec", **places) == 0
+    times = pd.read_csv(tmp_path / f"results/toy/{WORLD}/times/table3/sound.csv")
+    assert set(times["device"].str.split().str[0]) == {"cpu"} and set(times["threads"]) == {1}
 
 
 # What is refused

@@ -15,10 +15,10 @@ from reprise.evaluation import timing
 from reprise.evaluation.ranking import Ranking
 from reprise.papers import Run, load_paper
 from reprise.reporting.answers import Answers
-from reprise.reporting.finished import _timed, times_of
+from reprise.reporting.finished import _timed
 from reprise.reporting.lookup import Cell, Missing
 from reprise.reporting.results import Results
-from reprise.reporting.tidy import empty
+from reprise.reporting.tidy import SHOWN, typed
 
 PAPER = load_paper("dacsr")
 
@@ -73,30 +73,32 @@ def measured(tmp_path):
     path.parent.mkdir(parents=True)
     rows = [(name, number, seconds * (1 + 0.01 * number)) for name, seconds in (("SASRec_D64", 2e-4), ("DACSR", 6e-4))
             for number in (2, 1, 0, -1, -2)]
-    pd.DataFrame(rows, columns=["method", "pass", "seconds"]).to_csv(path, index=False)
-    runs = {Run("dacsr", "ml-1m", "sound", "SASRec", name, "main", 1):
-            {"spec": {"training": {"select_on": "valid"}}} for name in ("SASRec_D64", "DACSR")}
-    return config, runs
+    times = pd.DataFrame(rows, columns=["method", "pass", "seconds"])
+    times.assign(device="cpu AVX2", threads=2).to_csv(path, index=False)
+    record = {"device": "a GPU", "threads": 1, "data": {"status": "recovered"}, "cell": "", "commit": "", "date": ""}
+    return {name: _timed(PAPER, config, Run("dacsr", "ml-1m", "sound", "SASRec", name, "main", 1), record)
+            for name in ("SASRec_D64", "DACSR", "SASRec")}
 
 
 def test_a_table_shows_the_median_and_its_ratio_to_the_first_row(measured):
-    config, runs = measured
-    record = {"device": "cpu", "threads": 1, "data": {"status": "recovered"}, "cell": "", "commit": "", "date": ""}
-    found = {run.method: dict(_timed(PAPER, config, run, record)[["metric", "value"]].to_numpy().tolist())
-             for run in runs}
+    found = {name: dict(rows.loc[rows["group"] == "", ["metric", "value"]].to_numpy().tolist())
+             for name, rows in measured.items()}
     assert found["SASRec_D64"] == pytest.approx({"response_time": 2.0, "response_ratio": 1.0})
     assert found["DACSR"] == pytest.approx({"response_time": 6.0, "response_ratio": 3.0})
-    assert times_of(PAPER, config, "tmall", "sound", "table3").empty
+    assert not found["SASRec"], "nothing was measured of it"
+    assert set(measured["DACSR"]["device"]) == {"cpu AVX2"} and set(measured["DACSR"]["threads"]) == {2}
 
 
-def test_a_claim_on_times_has_the_passes_for_seeds(measured):
-    config, runs = measured
+@pytest.mark.parametrize("origin", ["", "of record"])
+def test_a_claim_on_times_has_the_passes_for_seeds(measured, origin):
+    frame = typed(pd.concat(measured.values()).assign(origin=origin)[SHOWN])
     answers = Answers.__new__(Answers)
-    answers.reading, answers.results = "sound", Results(PAPER, config, empty(), runs)
-    passes = answers.sample(Cell("ml-1m", "DACSR", "response_time", 20))
-    assert passes.means.shape == (5,) and passes.means.mean() == pytest.approx(6e-4) and not passes.spread.size
-    with pytest.raises(Missing, match="no run|was measured"):
-        answers.sample(Cell("ml-1m", "SASRec_D128", "response_time", 20))
+    answers.reading, answers.results = "sound", Results(PAPER, make_config({}), frame)
+    answers._check = lambda cell: None  # whether its runs are at hand
+    passes = answers.sample(Cell("ml-1m", "DACSR", "response_time", 20)).by_seed
+    assert passes[2] == pytest.approx(6.12) and passes[-1] == pytest.approx(5.94) and len(passes) == 5
+    with pytest.raises(Missing, match="was measured"):
+        answers.sample(Cell("ml-1m", "SASRec", "response_time", 20))
 
 
 def test_seconds_of_another_machine_are_not_judged(monkeypatch):

@@ -7,12 +7,11 @@ import pandas as pd
 from reprise.evaluation.groups import group_names
 from reprise.evaluation.significance import Sample
 from reprise.papers import Exhibit, resolve
-from reprise.reporting.finished import times_of
 from reprise.reporting.lookup import TEST_SET, Cell, Missing
 from reprise.reporting.printed import printed_numbers
 from reprise.reporting.results import Results
 from reprise.reporting.sweeps import points
-from reprise.reporting.tidy import TIMES
+from reprise.reporting.tidy import PASS, ROW, TIMES
 
 # The paper's curves let every setting keep its own best epoch; a search on validation has no such curve on test.
 CURVES = ("own_epoch", "fixed_epoch")
@@ -46,12 +45,14 @@ class Answers:
         return found
 
     def _times(self, cell: Cell) -> Sample:
-        paper, config = self.results.paper, self.results.config
-        for table in paper.timed:
-            passes = times_of(paper, config, cell.dataset, self.reading, table)
-            if cell.method in passes:
-                return Sample.without_users(passes[cell.method])
-        raise Missing(f"no response time of {cell.method} was measured")
+        frame = self.results.frame
+        passes = frame[(frame["metric"] == "response_time") & frame["group"].str.startswith(PASS)]
+        row = cell.dataset, self.reading, *self.results.row(cell.method, cell.dataset, self.reading)
+        passes = passes[(passes[ROW] == pd.Series(row, ROW)).all(axis=1)]
+        if passes.empty:
+            raise Missing(f"no response time of {cell.method} was measured")
+        number = passes["group"].str.removeprefix(PASS).astype(int)
+        return Sample.without_users(passes.set_index(number)["value"])
 
     def curve(self, cell: Cell, parameter: str) -> pd.DataFrame:
         """The metric's test mean along the sweep of `parameter`, [points x seeds]; raises Missing without one.

@@ -19,6 +19,7 @@ from reprise.reporting.tidy import (
     COLUMNS,
     COSTS,
     MEASURED,
+    PASS,
     PROVENANCE,
     RUN,
     SHORTCUT,
@@ -116,25 +117,26 @@ def _known(run: Run, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _timed(paper: Paper, config: Config, run: Run, record: dict[str, Any]) -> pd.DataFrame:
-    """Rows for how long a run takes to make a list, where a stopwatch was held to it: the median of the passes."""
-    rows = []
+    """Rows for how long a run takes to make a list, where a stopwatch was held to it: the median of the passes, and
+    each of them. Their device is the stopwatch's, whatever trained the run."""
+    parts = []
     for name, table in paper.timed.items():
-        medians = times_of(paper, config, run.dataset, run.reading, name).median()
-        if run.seed == config.seeds[0] and run.variant == MAIN and run.method in medians:
-            value = medians[run.method]
-            rows.append(("response_time", value * 1e4))
-            if table.methods[0] in medians:
-                rows.append(("response_ratio", value / medians[table.methods[0]]))
-    frame = pd.DataFrame(rows, columns=["metric", "value"]).assign(**_known(run, record))
-    return frame.reindex(columns=COLUMNS + PROVENANCE)
-
-
-def times_of(paper: Paper, config: Config, dataset: str, reading: str, table: str) -> pd.DataFrame:
-    """Seconds a list, [passes x methods]; empty where nothing was measured."""
-    path = Path(config.results, paper.name, dataset, "times", table, f"{reading}.csv")
-    if not path.exists():
-        return pd.DataFrame()
-    return pd.read_csv(path).pivot(index="pass", columns="method", values="seconds")
+        path = Path(config.results, paper.name, run.dataset, "times", name, f"{run.reading}.csv")
+        if run.seed != config.seeds[0] or run.variant != MAIN or not path.exists():
+            continue
+        times = pd.read_csv(path)
+        mine, first = times[times["method"] == run.method], times[times["method"] == table.methods[0]]
+        if mine.empty:
+            continue
+        median = mine["seconds"].median()
+        rows = [("response_time", "", median * 1e4)]
+        if len(first):
+            rows.append(("response_ratio", "", median / first["seconds"].median()))
+        rows += [("response_time", f"{PASS}{number}", seconds * 1e4)
+                 for number, seconds in mine[["pass", "seconds"]].itertuples(index=False, name=None)]
+        clock = {"device": mine["device"].iloc[0], "threads": mine["threads"].iloc[0]}
+        parts.append(pd.DataFrame(rows, columns=["metric", "group", "value"]).assign(**_known(run, record) | clock))
+    return (pd.concat(parts) if parts else pd.DataFrame()).reindex(columns=COLUMNS + PROVENANCE)
 
 
 def _sweep(path: Path) -> pd.DataFrame:

@@ -34,6 +34,7 @@ STATISTICS = (
     "features_unprefixed",
 )
 TIMES = ("response_time", "response_ratio")  # in 1e-4 s a list; over that of the table's first row
+PASS = "pass="  # a group of response times: those of one pass, of which a table shows the median
 SHORTCUTS, SHORTCUT = "shortcuts", "shortcut: "  # metrics of a run: how many it took, and which
 COSTS = ("wall_s", "epochs", "steps", "peak_bytes")
 OF_USERS = ("hr", "recall", "ndcg", "mrr", "precision", "ckl", "ild")  # what `evaluate` measures of every user

@@ -1,7 +1,7 @@
 """Measure how long the methods of a table take to make a list, on the CPU, one after the other.
 
 Takes the trained runs of the first seed and writes results/<paper>/<dataset>/times/<table>/<reading>.csv, a row a
-method and pass. Nothing else should run meanwhile.
+method and pass, with the device and the threads that it was measured on. Nothing else should run meanwhile.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main(args: argparse.Namespace, config: Config) -> None:
     exhibit = paper.tables.get(args.table)
     if exhibit is None or exhibit.kind != "times":
         raise RepriseError(f"clock {args.paper} {args.table}", expected="a table of kind times", found=args.table)
-    set_up_torch("cpu", config.threads)
+    torch = set_up_torch("cpu", config.threads)
     from reprise.evaluation.timing import clock
 
     methods = {}
@@ -59,7 +59,9 @@ def main(args: argparse.Namespace, config: Config) -> None:
     rows = [(label, number, value) for label, values in seconds.items() for number, value in enumerate(values, 1)]
     path = Path(config.results, args.paper, args.dataset, "times", args.table, f"{args.reading}.csv")
     with replacing(path) as beside:
-        pd.DataFrame(rows, columns=["method", "pass", "seconds"]).to_csv(beside, index=False)
+        measured = pd.DataFrame(rows, columns=["method", "pass", "seconds"])
+        measured["device"] = f"cpu {torch.backends.cpu.get_cpu_capability()}"
+        measured.assign(threads=config.threads).to_csv(beside, index=False)
     for label, values in seconds.items():
         logger.info("%s: %.3g s a list, median of %d passes", label, statistics.median(values), len(values))
 
