@@ -110,3 +110,20 @@ def test_the_readme_says_where_files_from_a_person_go(request):
     for key, source in load_catalogue().items():
         for file in source.files if source.gated else ():
             assert source.page in text and f"`resources/raw/{key}/{file.path}`" in text
+
+
+def test_positions_from_the_end_and_one_pass_do_not_go_together():
+    """A prefix inside a window would have other positions than in a window of its own."""
+    paper = load_paper("genrec")
+    assert resolve(paper, "beauty", "printed", "SASRec")["model"]["positions_from"] == "end"
+    assert resolve(paper, "beauty", "sound", "SASRec[samples=one_pass]")["method"]["samples"] == "one_pass"
+    with pytest.raises(RepriseError, match="positions count from the end"):
+        resolve(paper, "beauty", "printed", "SASRec[samples=one_pass]")
+
+
+def test_s3rec_differs_from_sasrec_in_its_pretraining_alone():
+    paper = load_paper("genrec")
+    for reading in paper.readings:
+        one, other = (resolve(paper, "beauty", reading, row) for row in ("S3-Rec", "SASRec"))
+        assert one["method"] == other["method"] and one["training"] == other["training"]
+        assert one["model"] | {"name": "sasrec", "tie": True} == other["model"]

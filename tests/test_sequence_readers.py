@@ -190,6 +190,9 @@ def test_amazons_products_are_literals_of_python(tmp_path):
     b"{'asin': '0001', 'x': " + b"[" * 5000 + b"]" * 5000 + b"}",
     b"print({'asin': '0001'})",
     b"{'asin': '0001', 'title': '\xff'}",
+    b"{'asin': '0001', 'brand': 'One', 'brand': 'Other'}",
+    b"{'asin': '0001', 'related': {'x': 1, 'x': 2}}",
+    b"{'title': 'cut before its asi",
 ])
 def test_a_product_that_is_no_literal_is_refused_and_never_evaluated(tmp_path, line):
     with pytest.raises(RepriseError) as caught:

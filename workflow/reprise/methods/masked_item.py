@@ -31,11 +31,12 @@ class Options(SoftmaxOptions):
 class Method(Wrapper):
     """The mean, over masked items, of -log softmax over all items at their position.
 
-    A window holds its target as its last item. At most `share` times the model's window are masked in it, as in
-    RecBole; where none was drawn, the last is.
+    A window holds its target as its last item. At most `share` times the model's window are masked in it; where none
+    was drawn, the last is. RecBole leaves a prefix's target out of its window, lets a window without a draw pass, masks
+    all that were drawn and counts some, and draws `last_only` once a batch.
     """
 
-    source = "Sun et al.: BERT4Rec (CIKM 2019), as RecBole has it"
+    source = "Sun et al.: BERT4Rec (CIKM 2019), with RecBole's shares and lengths"
     trainer = "sequences"
     holds_target = True
     negatives = 0

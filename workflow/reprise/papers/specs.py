@@ -96,12 +96,13 @@ def resolve(
     origin = {key: others for key, others in (("starts_from", starts), ("updates_of", phases)) if others}
     if training.get("max_epochs") == 0 and not starts:
         raise RepriseError(where, expected="starts_from, where training.max_epochs is 0", found="neither")
-    return {
-        **origin,
-        **component("models", "model", row.model, of_model, searched("model")),
-        **component("methods", "method", row.method, of_method, searched("method")),
-        "training": checked(Training, training, where).model_dump(mode="json"),
-    }
+    model = component("models", "model", row.model, of_model, searched("model"))
+    objective = component("methods", "method", row.method, of_method, searched("method"))
+    if (model["model"].get("positions_from"), objective["method"].get("samples")) == ("end", "one_pass"):
+        # A prefix's positions would count from the end of the whole window, as no window of its own has them.
+        raise RepriseError(where, expected="samples: per_prefix or last_window, where positions count from the end",
+                           found="samples: one_pass", fix="or positions_from: start")
+    return {**origin, **model, **objective, "training": checked(Training, training, where).model_dump(mode="json")}
 
 
 def starts_of(paper: Paper, label: str) -> dict[str, str]:

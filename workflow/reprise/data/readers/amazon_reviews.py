@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from reprise.data.json_lines import batches, opened, refused
+from reprise.data.json_lines import batches, opened, refused, unique
 from reprise.data.readers import Tables, only_file
 from reprise.errors import RepriseError
 
@@ -61,15 +61,18 @@ def _table(meta: Path, wanted: Collection[str]) -> pd.DataFrame:
 
 
 def products(path: Path, wanted: Collection[str]) -> Iterator[dict[str, Any]]:
-    """Item, brand and category paths of the `wanted` products of a file; lines that name none are not looked at.
+    """Item, brand and category paths of the `wanted` products of a file; lines that name only others are not parsed.
 
-    Raises a `RepriseError` for a line that is no literal, that is longer than `LONGEST` or nested deeper than
-    `DEEPEST`: Python's parser takes memory by the one and may fall by the other.
+    Raises a `RepriseError` for a line that names no product, that is no literal or gives a key twice, that is longer
+    than `LONGEST` or nested deeper than `DEEPEST`: Python's parser takes memory by the one and may fall by the other.
     """
     try:
         with opened(path) as lines:
             for number, line in enumerate(lines, start=1):
-                if not any(name.decode("utf-8", "replace") in wanted for name in PRODUCT.findall(line)):
+                named = PRODUCT.findall(line)
+                if line.strip() and not named:
+                    raise refused(path, number, line, LINE, "no asin")
+                if not any(name.decode("utf-8", "replace") in wanted for name in named):
                     continue
                 try:
                     product = _product(literal(line))
@@ -82,7 +85,7 @@ def products(path: Path, wanted: Collection[str]) -> Iterator[dict[str, Any]]:
 
 
 def literal(line: bytes) -> Any:
-    """The value of a line that is a Python literal; anything else, too long or too deep is a ValueError."""
+    """The value of a line that is a Python literal; else, or with a key twice, too long or too deep, a ValueError."""
     if len(line) > LONGEST:
         raise ValueError(f"a line of {len(line)} bytes")
     characters = np.frombuffer(line, np.uint8)
@@ -90,7 +93,11 @@ def literal(line: bytes) -> Any:
     # Brackets inside texts count too: those of a real line close there as well, or are few.
     if np.cumsum(opening.astype(int) - closing).max(initial=0) > DEEPEST:
         raise ValueError(f"nested deeper than {DEEPEST}")
-    return ast.literal_eval(line.decode().strip())
+    tree = ast.parse(line.decode().strip(), mode="eval")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            unique([(ast.unparse(key) if key else "**", None) for key in node.keys])
+    return ast.literal_eval(tree)
 
 
 def _product(record: Any) -> dict[str, Any]:
