@@ -62,6 +62,8 @@ def test_actions_pass_through_with_midnights_in_utc(tmp_path, end):
     (b"1,50,9,4,0,20150701,7\n", "no such line"),
     (b"1,50,,4,0,20150701\n", "no such line"),
     (b"1,50,-9,4,0,20150701\n", "no such line"),
+    (b"1,-50,9,4,0,20150701\n", "no such line"),
+    (b"1,50,9,-4,0,20150701\n", "no such line"),
     (b"1,50,x,4,0,20150701\n", "no such line"),
     (b"\x00\xff,50,9,4,0,20150701\n", "no such line"),
 ])

@@ -97,7 +97,7 @@ def _rows(path: Path, items: _Items) -> Iterator[pa.RecordBatch]:
                 time, action = _times(rows["day"]), rows["action"].combine_chunks()
                 if any(column.null_count for column in rows.columns) or not pc.all(pc.is_in(action, pa.array([0, 1]))):
                     raise pa.ArrowInvalid("a field without a value, or an unknown action")
-                if pc.min(rows["user"]).as_py() < 0 or pc.min(rows["item"]).as_py() < 0:
+                if any(pc.min(rows[name]).as_py() < 0 for name in ("user", "seller", "item", "category")):
                     raise pa.ArrowInvalid("a negative number")
                 items.add(rows)
                 seen += len(rows)
