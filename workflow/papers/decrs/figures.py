@@ -19,7 +19,7 @@ def figure1(canvas: Canvas) -> tuple[Figure, pd.DataFrame]:
     parts = groups["group"].str.extract(r"(?P<side>[a-z]+)(?P<rating>\d+)")
     groups = groups.assign(side=parts["side"], rating=parts["rating"].astype(float))
     panels = list(groups.groupby(["dataset", "reading"], sort=False))
-    figure = Figure(figsize=(3.6 * len(panels), 3.2), layout="constrained")
+    figure = Figure(figsize=(4.2 * len(panels), 3.2), layout="constrained")
     for axes, ((dataset, reading), part) in zip(
         figure.subplots(1, len(panels), squeeze=False, sharey=True)[0], panels, strict=True
     ):
@@ -69,6 +69,7 @@ def _over_drift(canvas: Canvas) -> tuple[Figure, pd.DataFrame]:
             ticks = [f"{name.removeprefix('eta')}\n({count:,.0f})" for name, count in
                      sizes[["group", "mean"]].to_numpy(object).tolist()]
             axes.set_xticks(sizes["place"], ticks)
+            axes.set_xlim(sizes["place"].min() - 0.3, sizes["place"].max() + 0.3)  # of an empty panel, too
             axes.set_xlabel("drift eta (users)")
         row[0].set_ylabel(metric_label(metric, 20))
     one_legend(figure)

@@ -88,8 +88,8 @@ class Canvas:
         origin = ["of record"] if recorded else []
         shortcuts = {self.taken.text(dataset, *row) for row in _rows(part)} - {""}
         searched = ["settings searched"] if (part["variant"] == TUNED).any() else []
-        strided = ["shortcuts taken, see below"] if shortcuts else []
-        about = ", ".join([*data, seeds_text(part["seeds"]), *searched, *strided, *origin])
+        cheaper = ["shortcuts"] if shortcuts else []  # the caption says which
+        about = ", ".join([*data, seeds_text(part["seeds"]), *searched, *cheaper, *origin])
         return f"{self.paper.datasets[dataset].label} ({about})"
 
 
