@@ -32,6 +32,22 @@ def canonical(folder, source):
     return folder / "interactions.parquet", tables.interactions
 
 
+def from_the_mirror(folder, paper, key):
+    """Fetch, canonicalise, prepare (which compares with every count of paper.yaml) and check; statistics and data."""
+    config = make_config({"results": str(folder / "results"), "resources": str(folder), "mirror": str(MIRROR),
+                          "licences": "movielens"})
+    dataset = load_paper(paper).dataset(key)
+    for source, form in ((dataset.source, dataset.reader), (dataset.lists, dataset.lists_reader)):
+        if source:
+            fetch.main(argparse.Namespace(source=source), config)
+            canonicalise.main(argparse.Namespace(source=source, reader=form), config)
+    args = argparse.Namespace(paper=paper, dataset=key)
+    stage.main(args, config)
+    check.main(args, config)
+    data = folder / "results" / paper / key / "data"
+    return json.loads((data / "stats.json").read_text()), Prepared.load(data)
+
+
 def released(name):
     """The rows of the released files, and which of them are the test part."""
     rows = user_lists.read(MIRROR / "macr" / name).interactions
@@ -42,16 +58,8 @@ def released(name):
 @pytest.mark.parametrize(("key", "status", "share"), [
     ("adressa", "official", 0.03), ("gowalla", "official", 0.24), ("yelp2018", "rebuilt", 0.14)])
 def test_from_the_mirror_to_checked_parts(tmp_path, key, status, share):
-    config = make_config({"results": str(tmp_path / "results"), "resources": str(tmp_path), "mirror": str(MIRROR)})
-    dataset = PAPER.dataset(key)
-    fetch.main(argparse.Namespace(source=dataset.source), config)
-    canonicalise.main(argparse.Namespace(source=dataset.source, reader=dataset.reader), config)
-    args = argparse.Namespace(paper="macr", dataset=key)
-    stage.main(args, config)  # compares with every count of paper.yaml
-    check.main(args, config)
-    stats = json.loads((tmp_path / "results/macr" / key / "data/stats.json").read_text())
+    stats, data = from_the_mirror(tmp_path, "macr", key)
     assert stats["status"] == status and round(stats["valid"] / stats["train+valid"], 2) == share
-    data = Prepared.load(tmp_path / "results/macr" / key / "data")
     rows, test = released(PAPER.dataset(key).source.removeprefix("macr-").replace("adressa", "addressa"))
     file = codes(rows["user"], rows["item"])
     for part, expected in (("test", file[test]), ("train+valid", file[~test])):
@@ -127,20 +135,11 @@ def test_the_official_rule_on_yelp2018_fails_only_where_the_order_is_lost(tmp_pa
 # Filtered first, 598 ratings of 290 rare movies go: 1,000,209 - 598 - 3 * 6,040 = 981,491 whatever that order.
 @pytest.mark.parametrize(("key", "sequences"), [("ml-1m", 981_498), ("ml-1m-filtered", 981_491)])
 def test_dacsrs_ml_1m(tmp_path, key, sequences):
-    config = make_config({"results": str(tmp_path / "results"), "resources": str(tmp_path), "mirror": str(MIRROR),
-                          "licences": "movielens"})
-    dataset = load_paper("dacsr").dataset(key)
-    fetch.main(argparse.Namespace(source=dataset.source), config)
-    canonicalise.main(argparse.Namespace(source=dataset.source, reader=dataset.reader), config)
+    stats, data = from_the_mirror(tmp_path, "dacsr", key)
     facts = json.loads((tmp_path / "canonical/ml-1m/canonical.json").read_text())["facts"]
     assert facts["movies_without_rating"] == 177
-    args = argparse.Namespace(paper="dacsr", dataset=key)
-    stage.main(args, config)  # compares with every count of paper.yaml
-    check.main(args, config)
-    stats = json.loads((tmp_path / "results/dacsr" / key / "data/stats.json").read_text())
     assert stats["status"] == "recovered" and stats["train_sequences"] == sequences
     assert round(stats["avg_sequence_length"], 2) == 164.50
-    data = Prepared.load(tmp_path / "results/dacsr" / key / "data")
     distinct = {name: len(one.unique()) for name, one in data.user_features.items()}
     assert distinct == {"gender": 2, "age": 7, "occupation": 21, "zip": 3439}
 
@@ -150,17 +149,7 @@ def test_dacsrs_ml_1m(tmp_path, key, sequences):
 @pytest.mark.parametrize(("key", "users", "held_out", "fitted"), [
     ("ml-1m", 6035, 54_855, 419_909), ("ml-1m-own", 5942, 50_524, 428_385)])
 def test_decrss_ml_1m(tmp_path, key, users, held_out, fitted):
-    config = make_config({"results": str(tmp_path / "results"), "resources": str(tmp_path), "mirror": str(MIRROR),
-                          "licences": "movielens"})
-    dataset = load_paper("decrs").dataset(key)
-    for source, form in ((dataset.source, dataset.reader), (dataset.lists, dataset.lists_reader)):
-        if source:
-            fetch.main(argparse.Namespace(source=source), config)
-            canonicalise.main(argparse.Namespace(source=source, reader=form), config)
-    args = argparse.Namespace(paper="decrs", dataset=key)
-    stage.main(args, config)  # compares with every count of paper.yaml
-    check.main(args, config)
-    stats = json.loads((tmp_path / "results/decrs" / key / "data/stats.json").read_text())
+    stats, _ = from_the_mirror(tmp_path, "decrs", key)
     assert stats["status"] == "recovered" and (stats["users"], stats["items"]) == (users, 3883)
     assert (stats["train"], stats["valid"], stats["test"]) == (fitted, held_out, held_out)
     if key == "ml-1m":
@@ -171,16 +160,8 @@ def test_decrss_ml_1m(tmp_path, key, users, held_out, fitted):
 @pytest.mark.parametrize(("key", "file", "repeats"), [
     ("beauty", "Beauty", (0, 0)), ("sports", "Sports_and_Outdoors", (0, 0)), ("yelp", "Yelp", (7102, 2027))])
 def test_s3recs_files_become_the_same_sequences(tmp_path, key, file, repeats):
-    config = make_config({"results": str(tmp_path / "results"), "resources": str(tmp_path), "mirror": str(MIRROR)})
-    dataset = load_paper("genrec").dataset(key)
-    fetch.main(argparse.Namespace(source=dataset.source), config)
-    canonicalise.main(argparse.Namespace(source=dataset.source, reader=dataset.reader), config)
-    args = argparse.Namespace(paper="genrec", dataset=key)
-    stage.main(args, config)  # compares with every count of paper.yaml
-    check.main(args, config)
-    stats = json.loads((tmp_path / "results/genrec" / key / "data/stats.json").read_text())
+    stats, data = from_the_mirror(tmp_path, "genrec", key)
     assert stats["status"] == "official" and (stats["users_with_repeats"], stats["test_in_train"]) == repeats
-    data = Prepared.load(tmp_path / "results/genrec" / key / "data")
     pairs = data.parts("train+valid+test")
     pairs = pairs[np.argsort(pairs[:, 0], kind="stable")] + 1
     assert lines(pairs[:, 0], pairs[:, 1]).rstrip() == (MIRROR / "s3rec" / f"{file}.txt").read_bytes().rstrip()

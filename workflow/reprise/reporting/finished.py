@@ -120,9 +120,10 @@ def _timed(paper: Paper, config: Config, run: Run, record: dict[str, Any]) -> pd
     """Rows for how long a run takes to make a list, where a stopwatch was held to it: the median of the passes, and
     each of them. Their device is the stopwatch's, whatever trained the run."""
     parts = []
-    for name, table in paper.timed.items():
+    timed = paper.timed if run.seed == config.seeds[0] and run.variant == MAIN else {}
+    for name, table in timed.items():
         path = Path(config.results, paper.name, run.dataset, "times", name, f"{run.reading}.csv")
-        if run.seed != config.seeds[0] or run.variant != MAIN or not path.exists():
+        if not path.exists():
             continue
         times = pd.read_csv(path)
         mine, first = times[times["method"] == run.method], times[times["method"] == table.methods[0]]

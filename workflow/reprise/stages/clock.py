@@ -19,7 +19,7 @@ from reprise.config import Config
 from reprise.errors import RepriseError
 from reprise.files import read_json, replacing
 from reprise.papers import Run, load_paper
-from reprise.training.execution import Execution, set_up_torch
+from reprise.training.execution import Execution, device_name, set_up_torch
 
 HELP = "measure how long the methods of a table take to make a list, on the CPU"
 logger = logging.getLogger("reprise")
@@ -39,7 +39,7 @@ def main(args: argparse.Namespace, config: Config) -> None:
     exhibit = paper.tables.get(args.table)
     if exhibit is None or exhibit.kind != "times":
         raise RepriseError(f"clock {args.paper} {args.table}", expected="a table of kind times", found=args.table)
-    torch = set_up_torch("cpu", config.threads)
+    set_up_torch("cpu", config.threads)
     from reprise.evaluation.timing import clock
 
     methods = {}
@@ -60,8 +60,7 @@ def main(args: argparse.Namespace, config: Config) -> None:
     path = Path(config.results, args.paper, args.dataset, "times", args.table, f"{args.reading}.csv")
     with replacing(path) as beside:
         measured = pd.DataFrame(rows, columns=["method", "pass", "seconds"])
-        measured["device"] = f"cpu {torch.backends.cpu.get_cpu_capability()}"
-        measured.assign(threads=config.threads).to_csv(beside, index=False)
+        measured.assign(device=device_name("cpu"), threads=config.threads).to_csv(beside, index=False)
     for label, values in seconds.items():
         logger.info("%s: %.3g s a list, median of %d passes", label, statistics.median(values), len(values))
 

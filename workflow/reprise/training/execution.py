@@ -145,7 +145,7 @@ class Execution:
         training_s, steps = selected.pop("train_s"), selected.pop("trained_steps")
         cuda = self.device == "cuda"
         peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        name = torch.cuda.get_device_name() if cuda else f"cpu {torch.backends.cpu.get_cpu_capability()}"
+        name = device_name(self.device)
         if self.processes > 1:  # a device of another kind, to whoever compares numbers
             name = f"{self.processes} x {name}"
         write_json(
@@ -260,6 +260,13 @@ def set_up_torch(device: str, threads: int) -> Any:
     if device == "cuda":
         torch.use_deterministic_algorithms(True, warn_only=True)
     return torch
+
+
+def device_name(device: str) -> str:
+    """What numbers made on a device are said to be made on: the GPU's name, or what a CPU can do."""
+    import torch
+
+    return torch.cuda.get_device_name() if device == "cuda" else f"cpu {torch.backends.cpu.get_cpu_capability()}"
 
 
 def keep_freed_memory() -> None:

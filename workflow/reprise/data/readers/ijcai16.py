@@ -10,6 +10,7 @@ items have more.
 
 from __future__ import annotations
 
+import calendar
 import datetime
 import re
 from collections.abc import Iterator
@@ -117,10 +118,7 @@ def _times(day: pa.ChunkedArray) -> pa.Array:
 
 
 def _midnight(day: int) -> int:
-    date = datetime.datetime.strptime(str(day), "%Y%m%d").replace(tzinfo=datetime.UTC)
-    if f"{date:%Y%m%d}" != str(day):  # strptime takes 1150703 for 3 July 1150
-        raise ValueError(f"no day {day}")
-    return int(date.timestamp())
+    return calendar.timegm(datetime.date.fromisoformat(str(day)).timetuple())  # eight digits, or a ValueError
 
 
 def _malformed(path: Path, problem: str) -> RepriseError:
