@@ -6,26 +6,26 @@ READY  := .venv/.ready
 
 .PHONY: demo test benchmark lint schemas clean
 
-demo: $(READY)  ## the whole workflow on a generated small world
+demo: $(READY)  # the whole workflow on a generated small world
 	$(BIN)/snakemake --configfile config/demo.yaml --cores $(CORES) all
 	@echo "Open results/demo/scorecard.html"
 
 # In the files' order: by default those with few tests come last, and the longest files have few.
-test: $(READY)  ## the tests
+test: $(READY)  # the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
 
-benchmark: $(READY)  ## what GenRec's sequence models cost here: an epoch, a step and its floor, a ranking, memory
+benchmark: $(READY)  # what GenRec's sequence models cost here: an epoch, a step and its floor, a ranking, memory
 	$(BIN)/snakemake --cores 1 results/genrec/beauty/data/check.json
 	$(BIN)/python -m reprise benchmark genrec beauty all sound --epochs 1 --repeats 1
 
-lint: $(READY)  ## style of the code and of the workflow
+lint: $(READY)  # style of the code and of the workflow
 	$(BIN)/ruff check workflow tests
 	$(BIN)/snakemake --lint
 
-schemas: $(READY)  ## workflow/schemas, from the classes that check
+schemas: $(READY)  # workflow/schemas, from the classes that check
 	$(BIN)/python -m reprise.schemas
 
-clean:  ## what the demo and the tests leave behind; never data, results or the store of runs
+clean:  # what the demo and the tests leave behind; never data, results or the store of runs
 	rm -rf results/demo .pytest_cache .ruff_cache
 
 $(READY): envs/requirements.txt pyproject.toml

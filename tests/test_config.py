@@ -56,6 +56,13 @@ def test_names_are_a_text_or_a_list(written, names):
     assert make_config({"datasets": written}).datasets == names
 
 
+def test_licences_are_agreed_to_by_name():
+    assert make_config({"licences": "movielens,yelp"}).licences == ("movielens", "yelp")
+    assert make_config({}).licences == make_config({"licences": ""}).licences == ()
+    with pytest.raises(RepriseError, match="the name of each licence"):
+        make_config({"licences": "all"})
+
+
 @pytest.mark.parametrize(
     ("written", "retry"), [("yes", True), ("no", False), ("false", False), (True, True), (1, True)]
 )

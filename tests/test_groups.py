@@ -118,6 +118,12 @@ def test_the_test_set_has_one_exact_number():
     assert judged_on(grouped, rhs="the test set", group="items<=10")[0] == "contradicted"
 
 
+def test_a_method_with_one_seed_is_not_known_exactly():
+    grouped = {"A": means(0.1, 0.2, 0.5), "B": means(0.15, 0.15, 0.15, seeds=1)}
+    for one, other in (("A", "B"), ("B", "A")):
+        assert judged_on(grouped, lhs=one, rhs=other, group="items>50")[0] == "undecided"
+
+
 def test_a_gain_is_compared_with_the_gain_in_every_other_group():
     grouped = {"A": means(0.2, 0.4, 0.7), "B": means(0.1, 0.3, 0.4)}  # gains .1, .1 and .3
     assert judged_on(grouped, lhs="A - B in items>50", rhs="other groups") == ("holds", pytest.approx(0.2))

@@ -304,5 +304,9 @@ def test_slopes_after_the_optimum():
     judged = verdict(parsed, curves={("A", "c"): fast, ("B", "c"): slow})
     assert judged.verdict == "holds" and judged.effect == pytest.approx(-0.2 + 0.02, abs=1e-3)
     assert verdict(parsed, curves={("A", "c"): slow, ("B", "c"): fast}).verdict == "contradicted"
-    rising = dict(enumerate([0.1, 0.2, 0.3]))
+    # Of divergences the optimum is the lowest, and what rises behind it gets worse.
+    fast, slow = ({point: 1 - value for point, value in curve.items()} for curve in (fast, slow))
+    parsed = claim("worse_than", "slope after optimum of A[c]", "slope after optimum of B[c]", metric="ckl")
+    assert verdict(parsed, curves={("A", "c"): fast, ("B", "c"): slow}).verdict == "holds"
+    rising = dict(enumerate([0.9, 0.8, 0.7]))
     assert "no optimum" in verdict(parsed, curves={("A", "c"): rising, ("B", "c"): fast}).reason

@@ -266,6 +266,18 @@ def test_runs_travel_in_an_archive(config, tmp_path, no_training):
     assert content(run(elsewhere).folder) == before
 
 
+def test_a_run_in_training_is_not_taken_from_an_archive(config, tmp_path):
+    archive, entry = tmp_path / "runs.tar", run(config).entry
+    assert main(["export", str(archive), "--config", f"resources={config.resources}"]) == 0
+    store = tmp_path / "elsewhere" / "store"
+    with locked(store / entry.name):
+        (store / entry.name / "checkpoint").touch()
+        assert main(["import", str(archive), "--config", f"resources={tmp_path / 'elsewhere'}"]) == 0
+        assert (store / entry.name / "checkpoint").exists() and not entries(store)
+    assert main(["import", str(archive), "--config", f"resources={tmp_path / 'elsewhere'}"]) == 0
+    assert list(entries(store)) == [entry.name] and not (store / entry.name / "checkpoint").exists()
+
+
 def test_an_archive_whose_run_is_not_what_it_says_is_refused(config, tmp_path):
     entry = run(config).entry
     with tarfile.open(tmp_path / "forged.tar", "w") as archive:

@@ -94,6 +94,13 @@ def test_an_off_number_carries_a_cause(cause, values, word):
     assert off.verdict == "off (high)" and off.reason.split(":")[0] == word and "\n" not in off.reason
 
 
+def test_a_shortcut_reproduces_nothing_and_is_the_first_thing_to_blame():
+    capped = Circumstances(data="rebuilt", shortcut="max_epochs=80 for 300")
+    for value, verdict in ((0.100, "close"), (0.2, "off (high)")):
+        found = judge_number(0.100, 3, [value] * 3, None, capped)
+        assert (found.verdict, found.reason) == (verdict, "protocol: max_epochs=80 for 300")
+
+
 def test_counts_need_no_seeds():
     assert judge_number(13485, 0, [13485], None, exact=True).verdict == "reproduced"
     assert judge_number(13485, 0, [13486], None, exact=True).verdict == "close"

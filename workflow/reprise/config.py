@@ -93,6 +93,8 @@ class Config(Settings):
     @field_validator("licences", mode="before")
     @classmethod
     def _licences(cls, value: Any) -> Any:
+        if value == "all":
+            raise ValueError("expected the name of each licence that you agree to")
         return tuple(str(name) for name in _listed(value) or ())
 
     @field_validator("seeds", mode="before")

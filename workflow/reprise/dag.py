@@ -195,10 +195,7 @@ class Dag:
         """The runs that `regression` compares with the record; whether they are enough is for the stage to say."""
         from reprise.reporting.regression import recorded_runs  # pandas and scipy: a second that no other target needs
 
-        runs = [
-            run for paper in self.papers.values() for run in recorded_runs(paper, self.config) if _declared(paper, run)
-        ]
-        return [self._receipt(run) for run in runs]
+        return [self._receipt(run) for paper in self.papers.values() for run in recorded_runs(paper, self.config)]
 
     def choice(self, wildcards: Any) -> list[str]:
         """What a search chose for a tuned run; other runs have no such input."""
@@ -348,7 +345,3 @@ def _presets(paper: Paper) -> list[str]:
         for reading in paper.readings
     )
     return list(dict.fromkeys([*paper.readings, *(preset_name(one, TUNED) for one in paper.readings), *variants]))
-
-
-def _declared(paper: Paper, run: Run) -> bool:
-    return run.reading in paper.readings and run.method in paper.methods

@@ -158,13 +158,13 @@ def planned(paper: Paper, run: Run, config: Config) -> Planned:
 
 def not_prepared(paper: Paper, dataset: str, config: Config) -> str | None:
     """Say why a data set cannot be had (a licence, an account, a failure before), or None."""
-    entry = paper.dataset(dataset)
-    places = {source: Path(config.resources, "raw", source) for source in entry.readers}
+    data = paper.dataset(dataset)
+    places = {source: Path(config.resources, "raw", source) for source in data.readers}
     reasons = (blocked(load_catalogue()[source], config.licences, raw) for source, raw in places.items())
     if (reason := next(filter(None, reasons), None)) or config.retry:
         return reason
     failed = next(filter(None, map(failures.reason, places.values())), None)
-    return failed or failures.reason(Path(config.results, paper.name, dataset), data_code(entry))
+    return failed or failures.reason(Path(config.results, paper.name, dataset), data_code(data))
 
 
 def licences_of(dataset: Dataset) -> set[str]:

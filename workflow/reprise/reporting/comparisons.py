@@ -124,19 +124,24 @@ def compare_gains(first: Interval, second: Interval, better: bool, printed_diff:
     sign = 1 if better else -1
     verdict = _side(sign, Interval(diff, diff - half, diff + half))
     ratio = diff / printed_diff if printed_diff else math.nan
-    return ClaimVerdict(verdict, diff, diff - half, diff + half, effect_ratio=ratio, reason=_note((first, second)))
+    reason = _joined(_uncertain(verdict), _note((first, second)))
+    return ClaimVerdict(verdict, diff, diff - half, diff + half, effect_ratio=ratio, reason=reason)
 
 
-def compare_seeds(first: np.ndarray, second: np.ndarray, better: bool, with_p: bool) -> ClaimVerdict:
-    """Judge "one is larger than the other" from a number a seed on each side, by Welch; one number is known exactly."""
-    if min(len(first), len(second)) < 2 and not len(first) > len(second) == 1:
+def compare_seeds(
+    first: np.ndarray, second: np.ndarray, better: bool, with_p: bool, exact: bool = False
+) -> ClaimVerdict:
+    """Judge "one is larger than the other" from a number a seed on each side, by Welch.
+
+    `exact`: the right side is no run but a number of the data's, known without an error.
+    """
+    known = np.repeat(second, 2) if exact else second
+    if min(len(first), len(known)) < 2:
         return ClaimVerdict(UNDECIDED, float(np.mean(first) - np.mean(second)), reason="one seed")
-    known = np.repeat(second, 2) if len(second) == 1 else second
     test = welch(first, known)
     interval = test.interval()
     verdict = _side(1 if better else -1, interval)
-    reason = "the interval covers 0" if verdict == UNDECIDED else ""
-    return ClaimVerdict(verdict, *interval.bounds, p=test.p if with_p else math.nan, reason=reason)
+    return ClaimVerdict(verdict, *interval.bounds, p=test.p if with_p else math.nan, reason=_uncertain(verdict))
 
 
 def judge_sweep(
@@ -200,17 +205,17 @@ def compare_slopes(first: pd.DataFrame, second: pd.DataFrame, better: bool, with
         return ClaimVerdict(UNDECIDED, float(slopes[0].mean() - slopes[1].mean()), reason="one seed")
     test = welch(*slopes)
     interval = test.interval()
-    return ClaimVerdict(_side(1 if better else -1, interval), *interval.bounds, p=test.p if with_p else math.nan)
+    verdict = _side(1 if better else -1, interval)
+    return ClaimVerdict(verdict, *interval.bounds, p=test.p if with_p else math.nan, reason=_uncertain(verdict))
 
 
 def _decide(lookup: Lookup, a: Sample, b: Sample, sign: int) -> ClaimVerdict:
     """Decide whether sign * (a - b) > 0."""
     interval = two_level_interval(a, b)
     p = math.nan if lookup.selects_on_test else welch(a.means, b.means).p
-    verdict, reason = _side(sign, interval), ""
-    if verdict == UNDECIDED:
-        reason = "the interval covers 0"
-    elif p >= ALPHA:
+    verdict = _side(sign, interval)
+    reason = _uncertain(verdict)
+    if not reason and p >= ALPHA:
         verdict, reason = UNDECIDED, f"the interval excludes 0, Welch's p = {p:.2g} disagrees"
     return ClaimVerdict(verdict, *interval.bounds, p=p, reason=_joined(reason, interval.note))
 
@@ -227,6 +232,11 @@ def _joined(*parts: str) -> str:
 def _side(sign: int, interval: Interval) -> str:
     low, high = sorted((sign * interval.low, sign * interval.high))
     return HOLDS if low > 0 else CONTRADICTED if high < 0 else UNDECIDED
+
+
+def _uncertain(verdict: str) -> str:
+    """Why an interval alone leaves a comparison undecided."""
+    return "the interval covers 0" if verdict == UNDECIDED else ""
 
 
 def _ratio(gain: float, printed_left: float | None, printed_right: float | None) -> float:

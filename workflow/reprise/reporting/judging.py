@@ -27,7 +27,7 @@ from reprise.reporting.comparisons import (
     judge_sweep,
     relative_gain,
 )
-from reprise.reporting.lookup import Cell, Lookup, Missing, OneSeed
+from reprise.reporting.lookup import TEST_SET, Cell, Lookup, Missing, OneSeed
 
 
 def judge_claims(claims: Sequence[Claim], lookup: Lookup) -> list[ClaimVerdict]:
@@ -149,6 +149,11 @@ def _across(claim: Claim, lookup: Lookup, _: str, metric: str, k: int) -> ClaimV
     return compare_seeds(a, b, _larger(claim, metric), with_p=not lookup.selects_on_test)
 
 
+def _sign(metric: str) -> int:
+    """What makes more of a metric better."""
+    return -1 if metric in LOWER_IS_BETTER else 1
+
+
 def _larger(claim: Claim, metric: str) -> bool:
     """Whether the claim wants the left side's number to be the larger one."""
     return (claim.kind != "worse_than") != (metric in LOWER_IS_BETTER)
@@ -160,8 +165,7 @@ def _gains(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> C
              for *names, place in (claim.lhs, claim.rhs)]
     printed = [[lookup.printed(cell) for cell in side] for side in sides]
     known = all(left is not None and right for left, right in printed)
-    sign = -1 if metric in LOWER_IS_BETTER else 1
-    diff = sign * (printed[0][0] / printed[0][1] - printed[1][0] / printed[1][1]) if known else None
+    diff = _sign(metric) * (printed[0][0] / printed[0][1] - printed[1][0] / printed[1][1]) if known else None
     return compare_gains(*(relative_gain(lookup, *side) for side in sides), claim.kind != "worse_than", diff)
 
 
@@ -175,7 +179,7 @@ def _sweep(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> C
 
 def _slopes(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> ClaimVerdict:
     curves = [
-        lookup.curve(Cell(dataset, method, metric, k, claim.backbone), parameter)
+        _sign(metric) * lookup.curve(Cell(dataset, method, metric, k, claim.backbone), parameter)
         for method, parameter in (claim.lhs, claim.rhs)
     ]
     return compare_slopes(*curves, better=claim.kind != "worse_than", with_p=not lookup.selects_on_test)
@@ -190,7 +194,7 @@ def _groups(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> 
     sides = [(left, right) for left in claim.lhs for right in claim.rhs]
     return _every([_named(f"{left} against {right}, {group}", compare_seeds(
                        group_of(means(left), group), group_of(means(right), group), _larger(claim, metric),
-                       with_p=not lookup.selects_on_test))
+                       with_p=not lookup.selects_on_test, exact=right == TEST_SET))
                    for left, right in sides for group in claim.groups])
 
 
@@ -213,7 +217,7 @@ def _gain_trend(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int)
     for group in claim.groups:
         left, right = (lookup.sample(Cell(dataset, method, metric, k, claim.backbone, group)).by_seed
                        for method in (*claim.lhs, *claim.rhs))
-        curve.append(left / right - 1)
+        curve.append(_sign(metric) * (left / right - 1))
     table = pd.DataFrame(curve).replace([math.inf, -math.inf], math.nan).dropna(axis=1)
     if table.empty:
         raise Missing(f"{claim.rhs[0]} is 0 in some group, or the methods share no seed")
@@ -228,7 +232,7 @@ def _within(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> 
 
     sides = (list(zip(side[::2], side[1::2], strict=True)) for side in (claim.lhs, claim.rhs))
     return _every([_named(f"{left[1]} against {right[1]}", compare_seeds(
-                       means(*left), means(*right), claim.kind != "worse_than", with_p=not lookup.selects_on_test))
+                       means(*left), means(*right), _larger(claim, metric), with_p=not lookup.selects_on_test))
                    for left, right in zip(*sides, strict=True)])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import io
 import itertools
@@ -222,6 +223,7 @@ def drawing(paper: Paper, name: str) -> Callable[[Canvas], tuple[Figure, pd.Data
     return function
 
 
+@functools.cache
 def _module(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"figures_of_{path.parent.name}", path)
     module = importlib.util.module_from_spec(spec)

@@ -40,9 +40,10 @@ def recorded(paper: Paper, config: Config) -> pd.DataFrame:
 
 
 def recorded_runs(paper: Paper, config: Config) -> list[Run]:
-    """The runs that `check` needs, for the workflow to make."""
+    """The runs that `check` needs, for the workflow to make; of a row that paper.yaml no longer has there is none."""
     rows = recorded(paper, config)
-    rows = rows[(rows["why"] == "") & (rows["method"] != "")][RUN].drop_duplicates()
+    rows = rows[(rows["why"] == "") & rows["reading"].isin(paper.readings) & rows["method"].isin(paper.methods)]
+    rows = rows[RUN].drop_duplicates()
     return [Run(paper.name, *row[:-1], int(row[-1])) for row in rows.to_numpy(object).tolist()]
 
 

@@ -96,7 +96,8 @@ def _judged(results: Results, reading: str, record: dict, taken: Taken, first: d
     cause = Circumstances(
         data="official" if missing(record["data"]) else record["data"],
         trend=(paper.datasets[dataset].trend or "") if values else "",
-        protocol="" if exact or not values else _protocol(paper, dataset, reading, method, record["variant"], taken),
+        protocol="" if exact or not values else departure(paper, dataset, reading, method, record["variant"]),
+        shortcut="" if exact or not values else taken.text(dataset, reading, method),
         users_error=_users_error(results, dataset, reading, method, record) if values and not exact else 0.0,
         missing=reason,
         unexplained=first["verdict"] if first.get("reason") == UNKNOWN and not exact else "",
@@ -139,12 +140,6 @@ def departure(paper: Paper, dataset: str, reading: str, method: str, variant: st
         if here[part][key] != base[part].get(key)
     ]
     return "; ".join([*changed, *(["tuning=search"] if variant == TUNED else [])])
-
-
-def _protocol(paper: Paper, dataset: str, reading: str, method: str, variant: str, taken: Taken) -> str:
-    """What may set a run apart from the print: the reading's departures, and shortcuts, a cap of epochs among them."""
-    said = departure(paper, dataset, reading, method, variant), taken.text(dataset, reading, method)
-    return "; ".join(filter(None, said))
 
 
 def remake(paper: str, exhibit: str, config: Config, dataset: str, reading: str, method: str) -> str:

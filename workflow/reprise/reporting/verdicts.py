@@ -23,7 +23,8 @@ class Circumstances(NamedTuple):
     """What may explain a number that is off, or why there is none.
 
     `data` is the data status; `trend` says why the data can be no more than like the paper's; `protocol` says how this
-    reading differs from the one that printed the number (empty if it does not); `unexplained` is the verdict of that
+    reading differs from the one that printed the number (empty if it does not), `shortcut` what made its runs cheaper
+    than that, such as a cap of epochs; `unexplained` is the verdict of that
     reading where it is off, too, and nothing explains it: then what differs here is no cause; `users_error` is the
     standard error of the mean over users; `missing` is why nothing was run; `misprint` what the paper did to this
     number.
@@ -32,6 +33,7 @@ class Circumstances(NamedTuple):
     data: str = "official"
     trend: str = ""
     protocol: str = ""
+    shortcut: str = ""
     users_error: float = 0.0
     missing: str = ""
     misprint: str = ""
@@ -66,7 +68,7 @@ def judge_number(
 
     * `reproduced`: |mean - printed| <= h + min(PI, 5 %) and below half of `gap`, the printed distance to the table's
       reference method (None for the reference itself), so that a baseline cannot pass for the method;
-    * `close`: within h + 15 %; the best verdict with fewer than three seeds;
+    * `close`: within h + 15 %; the best verdict with fewer than three seeds, or with a shortcut;
     * `off (high)`, `off (low)`: beyond, with a diagnosed cause in `reason`;
     * `trend`: the data are of another cut than the paper's, so that only claims of order can be compared;
     * `unresolved`: h alone exceeds 15 %, so that the print cannot tell; `not run`: no values.
@@ -98,6 +100,8 @@ def judge_number(
         return verdict(CLOSE, f"not below half the printed gap to the reference method ({abs(gap):g})")
     if seeds < ENOUGH_SEEDS and not exact:
         return verdict(CLOSE, f"{seeds} seed{'s' if seeds > 1 else ''}, {ENOUGH_SEEDS} needed to reproduce")
+    if cause.shortcut:
+        return verdict(CLOSE, f"protocol: {cause.shortcut}")
     return verdict(REPRODUCED)
 
 
@@ -105,6 +109,8 @@ def _diagnosis(word: str, excess: float, spread: float, seeds: int, cause: Circu
     """Name the first cause that applies to a number `excess` away from what rounding allows, to the side of `word`."""
     if cause.misprint:
         return f"print: {cause.misprint}"
+    if cause.shortcut:
+        return f"protocol: {cause.shortcut}"
     if cause.data != "official":
         return f"data: {cause.data}, not official"
     if cause.trend:

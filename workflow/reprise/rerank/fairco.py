@@ -43,7 +43,7 @@ class Reranker(Ranker):
     def reorder(
         self, users: Tensor, history: Interactions, items: Tensor, scores: Tensor, settings: Sequence[Setting], k: int
     ) -> list[Tensor]:
-        """Places [B, k] of each setting's best items among all N, which stand best first, -1 where there are fewer."""
+        """Places [B, k] of each setting's best items among all N, which stand best first, N where there are fewer."""
         merit = torch.where(items >= 0, scores.double().sigmoid(), 0)
         behind = self.errors(items, merit)
         places = [best(torch.where(items >= 0, merit + self.value(one) * behind, -torch.inf), k) for one in settings]

@@ -73,18 +73,15 @@ def run_each(seeds: Sequence[int], device: str, threads: int) -> dict[str, np.nd
     dict of str to float array [runs, U], keyed `ndcg@20`
         Each run's value for each test user, users in one order.
     """
-    import torch
-
     from reprise.data import small_world
     from reprise.data.interactions import Interactions
     from reprise.evaluation.metrics import per_user
     from reprise.evaluation.ranking import Ranking
     from reprise.training.build import build
-    from reprise.training.execution import keep_freed_memory
+    from reprise.training.execution import set_up_torch
     from reprise.training.trainer import Trainer
 
-    torch.set_num_threads(threads)
-    keep_freed_memory()
+    torch = set_up_torch(device, threads)
     world = small_world.make()
     shape = world.affinity.shape
     interactions = Interactions.of(world.train, *shape, device)

@@ -25,10 +25,10 @@ from typing import Any
 from reprise.config import Config
 from reprise.data.generated import generated
 from reprise.errors import RepriseError
-from reprise.papers import Run, load_paper
+from reprise.papers import MAIN, Run, load_paper
 from reprise.sourcecode import trainer_of
 from reprise.training.devices import leased
-from reprise.training.execution import Execution, keep_freed_memory
+from reprise.training.execution import Execution
 
 HELP = "measure seconds a step, an epoch and a ranking, and peak memory; keeps nothing"
 SEED = 1  # costs do not depend on it
@@ -65,7 +65,7 @@ def main(args: argparse.Namespace, config: Config) -> None:
     if paper.method(args.method).rerank:
         raise RepriseError(f"benchmark {args.method}", expected="a row that is trained", found="a re-ranker")
     backbone = paper.method(args.method).backbone
-    run = Run(args.paper, args.dataset, args.reading, backbone, args.method, "main", SEED)
+    run = Run(args.paper, args.dataset, args.reading, backbone, args.method, MAIN, SEED)
     with leased(config.device, Path(config.resources, "locks")) as device:
         made = generated(paper.dataset(args.dataset).expect) if args.generated else None
         execution = Execution(run, config, device, made)
@@ -109,13 +109,9 @@ def measure(execution: Execution, epochs: int, repeats: int, steps: int | None =
         many of these a second; `evaluation_s`: the same with all `settings` that an evaluation during training looks
         at; `peak_bytes`: of the process, or of the GPU's memory; `device`, `threads`, `steps` a repeat, `repeats`.
     """
-    import torch
-
     from reprise.training.run import METRICS, Job
 
-    threads = execution.config.threads
-    torch.set_num_threads(threads)
-    keep_freed_memory()
+    torch, threads = execution.torch(), execution.config.threads
     job = Job(execution.entry, execution.data, execution.recipe, SEED, execution.device, execution.label)
     method, trainer = job.build("search", job.options.fit_on)
     settings = method.sweep() or method.choices()

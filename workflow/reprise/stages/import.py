@@ -12,7 +12,7 @@ from reprise.config import Config
 from reprise.data.archives import unpack
 from reprise.errors import RepriseError
 from reprise.files import read_json
-from reprise.training.store import entries
+from reprise.training.store import entries, locked
 
 logger = logging.getLogger("reprise")
 HELP = "take runs from an archive into the store"
@@ -45,12 +45,15 @@ def main(args: argparse.Namespace, config: Config) -> None:
             inside = read_json(folder / "run.json")["fingerprint"]
             if inside != name:
                 raise RepriseError(f"{args.archive}: {name}", expected=f"run {name}", found=f"run {inside}")
-        new = [name for name in found if name not in held]
-        for name in new:
-            target = (
-                store / name
-            )  # an unfinished attempt may lie here; its lock file and checkpoint are worth nothing now
-            if target.exists():
+        new = 0
+        for name in [name for name in found if name not in held]:
+            target = store / name
+            with locked(target, wait=False) as free:
+                if not free:
+                    logger.info("import: %s is being trained, left alone", name)
+                    continue
+                # What an unfinished attempt left here, a checkpoint and the lock's file, is worth nothing now.
                 os.replace(target, Path(beside, f"old-{name}"))
-            os.replace(found[name], target)
-    logger.info("import: %d runs, %d of them new", len(found), len(new))
+                os.replace(found[name], target)
+                new += 1
+    logger.info("import: %d runs, %d of them new", len(found), new)

@@ -30,7 +30,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace, config: Config) -> None:
     """Delete what no results folder refers to. A run in training is held by its lock and left alone."""
     kept = set().union(*(referred(folder) for folder in (Path(config.results), *args.keep)))
-    idle = [path for path in sorted(Path(config.resources, "store").glob("*-s*")) if path.name not in kept]
+    stored = sorted(Path(config.resources, "store").glob("*-s*"))
+    idle = [path for path in stored if path.name not in kept]
     for path in idle:
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         logger.info("prune: %s, %.1f MB%s", path.name, size / 1e6, "" if args.yes else " (kept: say --yes)")
@@ -40,4 +41,4 @@ def main(args: argparse.Namespace, config: Config) -> None:
                     shutil.rmtree(path)
                 else:
                     logger.info("prune: %s is being trained, left alone", path.name)
-    logger.info("prune: %d of the stored runs are referred to, %d are not", len(kept), len(idle))
+    logger.info("prune: %d of the stored runs are referred to, %d are not", len(stored) - len(idle), len(idle))

@@ -36,7 +36,8 @@ def main(args: argparse.Namespace, config: Config) -> None:
             "numbers of record",
             expected="every recorded number again",
             found=f"{moved} moved, {missing} missing",
-            fix="find what changed them; if it is meant, `python -m reprise record <paper>`",
+            fix="find what changed them; if it is meant, `python -m reprise record <paper>`, with --force if no code "
+                "of ours has changed",
             kind="moved",
         )
     if not same:
