@@ -15,6 +15,8 @@ from reprise.data.prepare import prepare
 from reprise.data.prepared import Prepared
 from reprise.data.readers import user_lists
 from reprise.data.splits import last_per_item
+from reprise.evaluation.drift import drift
+from reprise.models.factorisation import user_columns
 from reprise.papers import load_paper
 from reprise.stages import canonicalise, check, fetch
 from reprise.stages import prepare as stage
@@ -149,11 +151,18 @@ def test_dacsrs_ml_1m(tmp_path, key, sequences):
 @pytest.mark.parametrize(("key", "users", "held_out", "fitted"), [
     ("ml-1m", 6035, 54_855, 419_909), ("ml-1m-own", 5942, 50_524, 428_385)])
 def test_decrss_ml_1m(tmp_path, key, users, held_out, fitted):
-    stats, _ = from_the_mirror(tmp_path, "decrs", key)
+    stats, data = from_the_mirror(tmp_path, "decrs", key)
     assert stats["status"] == "recovered" and (stats["users"], stats["items"]) == (users, 3883)
     assert (stats["train"], stats["valid"], stats["test"]) == (fitted, held_out, held_out)
     if key == "ml-1m":
         assert (stats["features"], stats["features_unprefixed"], stats["users_without_train"]) == (13_410, 13_408, 629)
+        # A model has a row of each but the five users who are dropped, and the one zip code that only they have.
+        columns = user_columns(data.interactions("train", "cpu"))
+        assert int(columns.max()) + 1 + data.n_items + 18 == 13_404
+        # What the captions of Table 4 and of Figures 4 and 5 say of users whom the recovered file left nothing.
+        lost, eta = ~np.isin(np.arange(users), data.train[:, 0]), drift(data)
+        assert np.isin(data.test[:, 0], np.flatnonzero(lost)).sum() == 5307
+        assert [round(lost[eta > threshold].mean(), 2) for threshold in (0, 2, 3, 4)] == [0.09, 0.22, 0.36, 0.49]
 
 
 # From the protocol of GenRec: who has an item twice, and whose test item came before.

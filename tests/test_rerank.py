@@ -4,6 +4,7 @@ import ast
 import importlib
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -201,8 +202,13 @@ def fairco_by_loop(scores, met, genres, k, weight):
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.05, 0.5])
-def test_fairco_agrees_with_a_loop_over_users(weight):
+@pytest.mark.parametrize("exhausted", [False, True])
+def test_fairco_agrees_with_a_loop_over_users(weight, exhausted):
     data, scores, lists, genres = world()
+    if exhausted:  # the first group is that of what user 0 has met, who is offered nothing of it
+        met = set(lists[0][:-1].tolist())
+        genres = [[0] * (item in met) + [g for g in some if g] for item, some in enumerate(genres)]
+        data = replace(data, features={"genres": pa.array(genres, pa.list_(pa.int64()))})
     found = lists_of(task(data), made(fairco, data, [scores], weight=weight), 10)[0]
     for user in range(USERS):
         expected = fairco_by_loop(scores[user].astype(float).tolist(), lists[user][:-1], genres, 10, weight)

@@ -171,6 +171,7 @@ def test_amazons_ratings_and_category_paths(tmp_path):
         (RATED + "A1,,4.0,3\n", META, "line 4"),
         (RATED + "A1,B3,good,3\n", META, "line 4"),
         (RATED + "A1,B3,4.0\n", META, "line 4"),
+        (RATED + "A1,B3,4.0,-3\n", META, "line 4"),
         ("", META, "empty file"),
         (RATED, [*META, "{'asin': 'B1', 'x': __import__('os').system('true')}"], "line 4"),
         (RATED, [*META, "{'asin': 'B1', 'x': " + "[" * 9999 + "]" * 9999 + "}"], "nested deeper"),

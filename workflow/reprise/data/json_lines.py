@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.json
@@ -45,7 +46,7 @@ def batches(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         raise RepriseError(str(path), expected=_expected(schema), found="an empty file")
 
 
-def opened(path: Path) -> gzip.GzipFile:
+def opened(path: Path) -> IO[bytes]:
     """The lines of a file as bytes, unpacked where its name ends in `.gz`."""
     return gzip.open(path) if path.suffix == ".gz" else open(path, "rb")
 

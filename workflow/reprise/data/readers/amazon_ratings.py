@@ -79,8 +79,9 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
         for batch in stream:
             whole = [not batch[name].null_count for name in ("rating", "time")]
             named = [pc.all(pc.greater(pc.utf8_length(batch[name]), 0)).as_py() for name in ("user", "item")]
-            if not all(whole + named) or not pc.all(pc.is_in(batch["rating"], VALUES)).as_py():
-                raise _malformed(path, "a field without a value, or a rating that is none")
+            known = [pc.all(pc.is_in(batch["rating"], VALUES)).as_py(), pc.min(batch["time"]).as_py() >= 0]
+            if not all(whole + named) or not all(known):
+                raise _malformed(path, "a field without a value, a rating that is none, or a time before 1970")
             rows += len(batch)
             yield batch.select(["user", "item", "time", "rating"])
     except (pa.ArrowInvalid, OSError, EOFError) as error:
