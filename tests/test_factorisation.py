@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from held import most_held
 from reprise.data.features import Lists
 from reprise.data.interactions import Interactions
 from reprise.errors import RepriseError
@@ -119,6 +120,19 @@ def test_full_ranking_and_training_score_every_instance_as_plain_loops_do(model,
         monkeypatch.setitem(nfm.TILE, "cpu", tile)
         found = built.scores(torch.arange(USERS)).detach()
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("model", "most"), [("fm", 2), ("nfm", 4)])
+def test_full_ranking_holds_a_few_times_its_scores_and_no_pair_s_units(model, most, tmp_path):
+    """Of 256 users and 16,845 items, as Amazon-Book has: a hidden unit of every pair is as much as all scores."""
+    users, items, units = 256, 16_845, 16
+    groups = lists([[item % 253] for item in range(items)])
+    laid = Interactions.of(np.stack([np.arange(users), np.arange(users)], 1), users, items)
+    sizes = {"dim": units} | ({"hidden": units} if model == "nfm" else {})
+    built = made(model, data=dataclasses.replace(laid, features={"attributes": groups}), **sizes)
+    with torch.no_grad():
+        held = most_held(lambda: built.scores(torch.arange(users)), tmp_path / "trace.json")
+    assert held < most * 4 * users * items < units * 4 * users * items
 
 
 @pytest.mark.parametrize("model", MODELS)
