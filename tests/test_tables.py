@@ -10,9 +10,12 @@ import pandas as pd
 import pytest
 from reprise.papers import load_paper
 from reprise.reporting import rendering, shortcuts, tables
+from reprise.reporting.claim_rows import judged_claims
+from reprise.reporting.claims import parse_claims
 from reprise.reporting.finished import load_results
 from reprise.reporting.pairs import COLUMNS as PAIR_COLUMNS
 from reprise.reporting.pairs import compare_pairs
+from reprise.reporting.printed import printed_claims, restated
 from reprise.reporting.tables import Block, Entry, Sheet, lay_out, table_frame
 from reprise.reporting.tidy import empty
 from reprise.reporting.verdict_rows import judged
@@ -111,6 +114,13 @@ def test_a_shortcut_stays_with_the_run_that_took_it(results, significance):
     numbers = judged(results)
     off = numbers[(numbers["method"] == "MF") & numbers["verdict"].str.startswith("off")]
     assert all("max_epochs=5 for 1000" in reason for reason in off["reason"] if reason.startswith("protocol"))
+    claims = judged_claims(results)
+    sides = {claim.id: {*claim.lhs, *claim.rhs} for claim in parse_claims(restated(PAPER, printed_claims(PAPER)))}
+    ran, told = claims["verdict"] != "not run", claims["reason"].str.contains("max_epochs=5 for 1000")
+    of_mf = claims["id"].map(lambda key: "MF" in sides[key])
+    of_others = claims["id"].map(lambda key: bool({"MACR_MF", "LightGCN"} & sides[key])) & ~of_mf
+    assert (ran & of_mf).sum() > 5 and told[ran & of_mf].all()
+    assert (ran & of_others).sum() > 5 and not told[of_others].any() and not told[~ran].any()
 
 
 def test_a_cap_of_epochs_is_measured_with_the_run(tmp_path):

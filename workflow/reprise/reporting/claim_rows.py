@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 
 from reprise.evaluation.significance import holm
 from reprise.reporting.answers import Answers
-from reprise.reporting.claims import Claim, parse_claims
-from reprise.reporting.comparisons import ClaimVerdict
+from reprise.reporting.claims import ALL, Claim, parse_claims
+from reprise.reporting.comparisons import NOT_RUN, ClaimVerdict
 from reprise.reporting.judging import judge_claims
 from reprise.reporting.printed import claims_of, printed_claims, restated
-from reprise.reporting.results import Results
+from reprise.reporting.results import Results, under_labels
+from reprise.reporting.shortcuts import Taken
+from reprise.reporting.tidy import ROW
 
 COLUMNS = ["id", "reading", "kind", "verdict", "effect", "low", "high", "p", "p_adjusted", "effect_ratio", "reason"]
 
@@ -45,6 +48,26 @@ def _judged(results: Results, claims: list[Claim], reading: str) -> list[ClaimVe
     verdicts: dict[int, ClaimVerdict] = {}
     for tuning in dict.fromkeys(view.config.tuning for view in views):
         places = [place for place, view in enumerate(views) if view.config.tuning == tuning]
-        answers = Answers(views[places[0]], reading)
-        verdicts |= zip(places, judge_claims([claims[place] for place in places], answers), strict=True)
+        view, some = views[places[0]], [claims[place] for place in places]
+        judged = judge_claims(some, Answers(view, reading))
+        cheaper = _cheaper(view, reading)
+        verdicts |= {place: _told(verdict, claim, cheaper)
+                     for place, claim, verdict in zip(places, some, judged, strict=True)}
     return [verdicts[place] for place in range(len(claims))]
+
+
+def _cheaper(results: Results, reading: str) -> dict[tuple[str, str], str]:
+    """What made the runs of a data set's row cheaper, "" if nothing did; of the rows that have run."""
+    labels = tuple(results.paper.labels)
+    taken, frame = Taken(results, labels), results.frame[results.frame["reading"] == reading].drop_duplicates(ROW)
+    ran = under_labels(results, frame, labels)[["dataset", "method"]].itertuples(index=False, name=None)
+    return {row: taken.text(row[0], reading, row[1]) for row in ran}
+
+
+def _told(verdict: ClaimVerdict, claim: Claim, cheaper: dict[tuple[str, str], str]) -> ClaimVerdict:
+    """The verdict with what made the runs behind it cheaper: those of the rows that the claim names, or else of all."""
+    if verdict.verdict == NOT_RUN:
+        return verdict
+    there = {row: text for row, text in cheaper.items() if row[0] in claim.datasets or ALL in claim.datasets}
+    named = {row: text for row, text in there.items() if row[1] in (*claim.lhs, *claim.rhs)}
+    return replace(verdict, reason="; ".join(dict.fromkeys(filter(None, [verdict.reason, *(named or there).values()]))))
