@@ -22,7 +22,7 @@ def drawn(name, values):
         rows += [{"dataset": "ml-1m", "reading": "sound", "method": method, "variant": variant, "seed": 1,
                   "metric": metric, "k": k, "group": group, "value": value, "data": "recovered", "date": "2026-11-28"}
                  for metric, k, group, value in values(label)]
-    frame = typed(pd.DataFrame(rows, columns=SHOWN).drop_duplicates(SHOWN[:SHOWN.index("value")]))
+    frame = typed(pd.DataFrame(rows, columns=SHOWN))
     return draw(name, Results(PAPER, Config(), frame))
 
 

@@ -25,6 +25,11 @@ ALPHA = 0.05
 LOWER_IS_BETTER = frozenset({"ckl", "response_time", "response_ratio"})
 
 
+def sign_of(metric: str) -> int:
+    """1, or -1 of a metric of which less is better."""
+    return -1 if metric in LOWER_IS_BETTER else 1
+
+
 @dataclass(frozen=True)
 class ClaimVerdict:
     """A verdict with our effect (left - right, or the gain), its interval, Welch's p, and our effect over theirs."""
@@ -45,7 +50,7 @@ def compare_methods(lookup: Lookup, left: Cell, right: Cell, better: bool, facto
     "not worse" (non-inferiority), which still is contradicted by being worse outright.
     """
     a, b = lookup.sample(left), lookup.sample(right)
-    sign = 1 if better != (left.metric in LOWER_IS_BETTER) else -1
+    sign = sign_of(left.metric) * (1 if better else -1)
     gain = float(a.means.mean() - b.means.mean())
     ratio = _ratio(gain, lookup.printed(left), lookup.printed(right))
     if min(len(a.seeds), len(b.seeds)) < 2:
@@ -78,7 +83,7 @@ def relative_gain(lookup: Lookup, left: Cell, right: Cell) -> Interval:
     if base == 0:
         raise Missing(f"{right.method} is 0 on {right.dataset}")
     ratio = float(a.means.mean()) / base
-    sign = -1 if left.metric in LOWER_IS_BETTER else 1
+    sign = sign_of(left.metric)
     around = two_level_interval(a.times(1 / base), b.times(ratio / base))
     low, high = sorted((sign * (ratio - 1 + around.low), sign * (ratio - 1 + around.high)))
     return Interval(sign * (ratio - 1), low, high, around.note)

@@ -13,7 +13,6 @@ from reprise.reporting.claims import ALL, COLUMN, OTHERS, Claim
 from reprise.reporting.comparisons import (
     CONTRADICTED,
     HOLDS,
-    LOWER_IS_BETTER,
     NOT_RUN,
     UNDECIDED,
     ClaimVerdict,
@@ -26,6 +25,7 @@ from reprise.reporting.comparisons import (
     judge_margin,
     judge_sweep,
     relative_gain,
+    sign_of,
 )
 from reprise.reporting.lookup import TEST_SET, Cell, Lookup, Missing, OneSeed
 
@@ -149,14 +149,9 @@ def _across(claim: Claim, lookup: Lookup, _: str, metric: str, k: int) -> ClaimV
     return compare_seeds(a, b, _larger(claim, metric), with_p=not lookup.selects_on_test)
 
 
-def _sign(metric: str) -> int:
-    """What makes more of a metric better."""
-    return -1 if metric in LOWER_IS_BETTER else 1
-
-
 def _larger(claim: Claim, metric: str) -> bool:
     """Whether the claim wants the left side's number to be the larger one."""
-    return (claim.kind != "worse_than") != (metric in LOWER_IS_BETTER)
+    return (claim.kind != "worse_than") == (sign_of(metric) > 0)
 
 
 def _gains(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> ClaimVerdict:
@@ -165,7 +160,7 @@ def _gains(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> C
              for *names, place in (claim.lhs, claim.rhs)]
     printed = [[lookup.printed(cell) for cell in side] for side in sides]
     known = all(left is not None and right for left, right in printed)
-    diff = _sign(metric) * (printed[0][0] / printed[0][1] - printed[1][0] / printed[1][1]) if known else None
+    diff = sign_of(metric) * (printed[0][0] / printed[0][1] - printed[1][0] / printed[1][1]) if known else None
     return compare_gains(*(relative_gain(lookup, *side) for side in sides), claim.kind != "worse_than", diff)
 
 
@@ -179,7 +174,7 @@ def _sweep(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> C
 
 def _slopes(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> ClaimVerdict:
     curves = [
-        _sign(metric) * lookup.curve(Cell(dataset, method, metric, k, claim.backbone), parameter)
+        sign_of(metric) * lookup.curve(Cell(dataset, method, metric, k, claim.backbone), parameter)
         for method, parameter in (claim.lhs, claim.rhs)
     ]
     return compare_slopes(*curves, better=claim.kind != "worse_than", with_p=not lookup.selects_on_test)
@@ -217,7 +212,7 @@ def _gain_trend(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int)
     for group in claim.groups:
         left, right = (lookup.sample(Cell(dataset, method, metric, k, claim.backbone, group)).by_seed
                        for method in (*claim.lhs, *claim.rhs))
-        curve.append(_sign(metric) * (left / right - 1))
+        curve.append(sign_of(metric) * (left / right - 1))
     table = pd.DataFrame(curve).replace([math.inf, -math.inf], math.nan).dropna(axis=1)
     if table.empty:
         raise Missing(f"{claim.rhs[0]} is 0 in some group, or the methods share no seed")

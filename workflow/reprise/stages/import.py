@@ -12,7 +12,7 @@ from reprise.config import Config
 from reprise.data.archives import unpack
 from reprise.errors import RepriseError
 from reprise.files import read_json
-from reprise.training.store import entries, locked
+from reprise.training.store import entries, finished, locked
 
 logger = logging.getLogger("reprise")
 HELP = "take runs from an archive into the store"
@@ -35,7 +35,6 @@ def main(args: argparse.Namespace, config: Config) -> None:
     if not args.archive.is_file():
         raise RepriseError(str(args.archive), expected="an archive that export wrote", found="no such file")
     store.mkdir(parents=True, exist_ok=True)
-    held = entries(store)
     with tempfile.TemporaryDirectory(dir=store, prefix=".import-") as beside:
         unpack(args.archive, Path(beside), "tar")
         found = entries(Path(beside))
@@ -46,14 +45,14 @@ def main(args: argparse.Namespace, config: Config) -> None:
             if inside != name:
                 raise RepriseError(f"{args.archive}: {name}", expected=f"run {name}", found=f"run {inside}")
         new = 0
-        for name in [name for name in found if name not in held]:
+        for name, folder in found.items():
             target = store / name
             with locked(target, wait=False) as free:
                 if not free:
                     logger.info("import: %s is being trained, left alone", name)
-                    continue
-                # What an unfinished attempt left here, a checkpoint and the lock's file, is worth nothing now.
-                os.replace(target, Path(beside, f"old-{name}"))
-                os.replace(found[name], target)
-                new += 1
+                elif not finished(target):
+                    # What an unfinished attempt left here, a checkpoint and the lock's file, is worth nothing now.
+                    os.replace(target, Path(beside, f"old-{name}"))
+                    os.replace(folder, target)
+                    new += 1
     logger.info("import: %d runs, %d of them new", len(found), new)
