@@ -184,6 +184,14 @@ def test_equal_codes_are_two_features_but_where_columns_share_them():
         user_columns(DATA, ["wage"])
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_has_the_features_that_its_switches_say(model):
+    """Ages 1 18 25 and jobs 0 1 3 18 are seven features apart, five together; a third is .33 to two decimals."""
+    plain, quirky = made(model).model, made(model, shared_codes=("age", "occupation"), decimals=2).model
+    assert len(plain.rows["user"]) == USERS + 2 + 7 and len(quirky.rows["user"]) == USERS + 2 + 5
+    assert [one.shares[5, 0].item() for one in (plain, quirky)] == pytest.approx([1 / 3, 0.33])
+
+
 def test_data_without_groups_are_refused_unless_none_are_read():
     bare = Interactions.of(np.array([[0, 0], [1, 1]]), 2, 3)
     with pytest.raises(RepriseError, match="attributes"):

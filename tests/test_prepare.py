@@ -7,6 +7,7 @@ import types
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from reprise import selection
 from reprise.config import make_config
 from reprise.data.prepare import compare, leaks
 from reprise.data.prepare import prepare as make
@@ -70,6 +71,24 @@ def test_a_source_cut_short_is_refused_and_replaces_nothing(house, monkeypatch):
         house.write(TRAIN.replace("3 0\n", ""))
     assert caught.value.found == "11"
     assert (house.canonical / "interactions.parquet").read_bytes() == before
+
+
+def test_what_a_reader_refused_is_not_tried_again_until_it_is_asked_for(house, monkeypatch):
+    """Else the job fails on every call, and what else was asked for is never shown."""
+    dataset = Dataset(label="Toy", source="toy", reader="user_lists", split="released", valid_k=2)
+    paper = types.SimpleNamespace(name="p", dataset=lambda key: dataset)
+    monkeypatch.setattr(selection, "load_catalogue", lambda: {"toy": None})
+    monkeypatch.setattr(selection, "blocked", lambda *source: None)
+
+    def said(**settings):
+        return selection.not_prepared(paper, "toy", make_config({**house.config.model_dump(), **settings}))
+
+    assert said() is None
+    with pytest.raises(RepriseError):
+        house.write("0 zero\n")
+    assert "train.txt" in said() and "zero" in said() and "retry=true" in said() and said(retry=True) is None
+    house.write(TRAIN)
+    assert said() is None
 
 
 def test_counts_checked_by_hand(house):

@@ -24,7 +24,7 @@ from reprise.reporting import record
 from reprise.stages import plan
 from reprise.training import run as training
 from reprise.training.devices import leased
-from reprise.training.execution import executing
+from reprise.training.execution import Execution, executing
 from reprise.training.measuring import write_groups
 from reprise.training.store import entries, locked
 
@@ -172,7 +172,7 @@ def test_fewer_epochs_destroy_nothing(config, no_training):
     assert content(run(config).folder) == before
 
 
-def test_train_recommend_and_evaluate_by_hand_equal_run(config, tmp_path):
+def test_train_recommend_and_evaluate_by_hand_equal_run(config, tmp_path, monkeypatch):
     execution = run(config)
     write_groups(execution)
     whole = content(execution.folder)
@@ -190,6 +190,12 @@ def test_train_recommend_and_evaluate_by_hand_equal_run(config, tmp_path):
     for stage in ("train", "recommend", "evaluate"):
         assert main([stage, *arguments]) == 0
     assert content(Path(config.results, RUN.folder)) == whole
+    cost = read_json(Path(config.results, RUN.folder, "cost.json"))
+    assert cost["peak_bytes"] > 1e6 and not Path(config.results, RUN.folder, "spent.json").exists()
+    receipt = Path(config.results, RUN.folder, "run.json").read_text()
+    monkeypatch.setattr(Execution, "finish", lambda *arguments: pytest.fail("finished again"))
+    assert main(["evaluate", *arguments]) == 0, "what is finished is only shown: who trained it, and when, stands"
+    assert Path(config.results, RUN.folder, "run.json").read_text() == receipt
 
 
 def test_two_processes_train_once(config):
@@ -293,6 +299,7 @@ def test_prune_deletes_only_what_nothing_refers_to_and_is_not_in_training(config
     assert main(prune) == 0 and idle.entry.exists()
     with locked(idle.entry):
         assert main([*prune, "--yes"]) == 0 and idle.entry.exists()
+    assert main([*prune, "--yes", "--keep", f"{config.results}x"]) == 1 and idle.entry.exists(), "a misspelt folder"
     assert main([*prune, "--yes"]) == 0
     assert kept.entry.exists() and not idle.entry.exists()
 
@@ -377,6 +384,24 @@ def test_hours_are_step_times_times_steps(config, monkeypatch):
     steps = parts["train"] // 256 + 1 + parts["train+valid"] // 256 + 1
     assert steps < 150 and expected("sound", 1).seconds == pytest.approx(0.035 * steps)
     assert expected("sound", method="LightGCN") is None
+
+
+def test_an_epoch_has_as_many_steps_as_its_trainer_makes_of_the_interactions(config):
+    """FM's epoch is 419,909 positives and as many negatives in batches of 1,024: 820 whole ones.
+    ExpoMF's is a step, ten of the search and ten of the refit."""
+    known = {"reading": "sound", "only_lists": False, "bytes": 10.0, "device": "cpu", "wall_s": 1e6, "steps": 10**6}
+    results = changed(config, max_epochs=80)
+
+    def expected(name, dataset, method, counts):
+        paper = load_paper(name)
+        write_json(Path(config.results, name, dataset, "data/stats.json"), counts)
+        costs = pd.DataFrame([{**known, "dataset": dataset, "method": method}])
+        run = Run(name, dataset, "sound", paper.methods[method].backbone, method, "main", 1)
+        return plan.expect(paper, selection.Planned(run, "", None), costs, results).seconds
+
+    assert expected("decrs", "ml-1m", "FM", {"train": 419_909}) == 80 * 820
+    assert expected("macr", "adressa", "ExpoMF", {"train": 5_000, "train+valid": 6_000}) == 2 * 10
+    assert expected("dacsr", "beauty", "SASRec", {"train": 153_776}) == 10**6, "its samples are not counted here"
 
 
 def test_the_receipt_is_json_that_a_person_can_read(config):

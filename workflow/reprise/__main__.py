@@ -37,7 +37,7 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
             action="append",
             default=[],
             metavar="FILE",
-            help="configuration file (default: config/config.yaml)",
+            help="a configuration file, on top of config/config.yaml",
         )
         sub.add_argument(
             "--config",

@@ -137,7 +137,7 @@ def make_config(values: Mapping[str, Any], where: str = "configuration") -> Conf
 
 
 def load_config(files: Iterable[str | Path] = (), overrides: Iterable[str] = ()) -> Config:
-    """Read configuration files (by default `config/config.yaml`), then `key=value` texts on top.
+    """Read `config/config.yaml`, then `files` and `key=value` texts on top, as Snakemake does.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def load_config(files: Iterable[str | Path] = (), overrides: Iterable[str] = ())
         A key that is unknown, a value that is wrong, an override without `=`.
     """
     values: dict[str, Any] = {}
-    files = list(files) or ([DEFAULT_FILE] if DEFAULT_FILE.exists() else [])
+    files = [*([DEFAULT_FILE] if DEFAULT_FILE.exists() else []), *files]
     for file in files:
         values.update(read_yaml(file) or {})
     for text in overrides:

@@ -35,7 +35,7 @@ from reprise.papers import (
     spec_code,
     variant_of,
 )
-from reprise.sourcecode import code_hash
+from reprise.sourcecode import code_hash, reader_code
 from reprise.targets import Exhibits, Targets
 from reprise.training.devices import processes_of, visible_gpus
 from reprise.tuning import search_of, spec_of
@@ -256,7 +256,7 @@ class Dag:
 
     def reader_code(self, wildcards: Any) -> str:
         """The code that turns a source into its canonical form, as a hash."""
-        return code_hash("stages.canonicalise", f"data.readers.{self.readers[wildcards.source]}")
+        return reader_code(self.readers[wildcards.source])
 
     def data_code(self, wildcards: Any) -> str:
         """What decides how a data set comes out, as a hash: its entry in `paper.yaml` and the code."""

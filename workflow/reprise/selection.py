@@ -25,7 +25,7 @@ from reprise.papers import (
 )
 from reprise.papers.schema import entry
 from reprise.papers.specs import phases_of, starts_of
-from reprise.sourcecode import options_of
+from reprise.sourcecode import options_of, reader_code
 from reprise.training.behind import released
 from reprise.training.options import TRIAL_SEED
 from reprise.tuning import Search, is_tuned, row_of, search_of, shown_under, spec_of
@@ -80,12 +80,18 @@ def runs_of(paper: Paper, exhibit: Exhibit, config: Config) -> Iterator[Run]:
     config = shown_under(paper, exhibit, config)
     for dataset in datasets_of(paper, exhibit, config):
         for label in (*exhibit.methods, *exhibit.floor):
-            name, _ = paper.row(label)
             for reading in paper.readings:
-                if config.keeps("methods", name) and config.keeps("readings", reading):
-                    _, variant = row_of(paper, label, dataset, reading, config)
-                    for seed in config.seeds:
-                        yield Run(paper.name, dataset, reading, paper.methods[name].backbone, name, variant, seed)
+                for seed in config.seeds:
+                    if run := run_of(paper, label, dataset, reading, seed, config):
+                        yield run
+
+
+def run_of(paper: Paper, label: str, dataset: str, reading: str, seed: int, config: Config) -> Run | None:
+    """The run behind a row of an exhibit, `config` that which it is shown under; None if it is not selected."""
+    name, variant = row_of(paper, label, dataset, reading, config)
+    if not config.keeps("methods", name) or not config.keeps("readings", reading):
+        return None
+    return Run(paper.name, dataset, reading, paper.methods[name].backbone, name, variant, seed)
 
 
 @dataclass(frozen=True)
@@ -163,8 +169,10 @@ def not_prepared(paper: Paper, dataset: str, config: Config) -> str | None:
     reasons = (blocked(load_catalogue()[source], config.licences, raw) for source, raw in places.items())
     if (reason := next(filter(None, reasons), None)) or config.retry:
         return reason
-    failed = next(filter(None, map(failures.reason, places.values())), None)
-    return failed or failures.reason(Path(config.results, paper.name, dataset), data_code(data))
+    tried = [(place, None) for place in places.values()]
+    tried += [(Path(config.resources, "canonical", source), reader_code(name)) for source, name in data.readers.items()]
+    tried.append((Path(config.results, paper.name, dataset), data_code(data)))
+    return next(filter(None, (failures.reason(*one) for one in tried)), None)
 
 
 def licences_of(dataset: Dataset) -> set[str]:

@@ -139,3 +139,8 @@ def code_hash(*modules: str) -> str:
     """A short hash of all code that `modules` import, comments and docstrings left out."""
     text = "\n".join(f"# {name}\n{_plain(path)}" for name, path in imported_by(*modules).items())
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def reader_code(reader: str) -> str:
+    """The code that turns a source of that raw format into its canonical form, as a hash."""
+    return code_hash("stages.canonicalise", f"data.readers.{reader}")

@@ -18,7 +18,7 @@ from reprise.errors import RepriseError
 
 # Logs and reviews shrink to a tenth; a deflate bomb reaches 1,000. Small archives may hold runs of zeros.
 RATIO, FLOOR = 200, 64 << 20
-MOST_MEMBERS = 100_000
+MOST_MEMBERS = 1_000_000
 CHUNK = 1 << 20
 BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError,
@@ -124,4 +124,4 @@ def safe_name(name: str, where: str | Path) -> str:
 
 
 def _refused(where: str | Path, expected: str, found: str) -> RepriseError:
-    return RepriseError(str(where), expected=expected, found=found, fix="delete it and fetch it again", kind="archive")
+    return RepriseError(str(where), expected=expected, found=found, fix="delete it and get it again", kind="archive")

@@ -70,7 +70,8 @@ def prepare(interactions: Path, recipe: Recipe, *, status: str, expect: Expected
     if recipe.repeats != "kept" and (repeated := [name for name in REPEATED if facts[name]]):
         raise RepriseError(f"{where}: repeated interactions", kind="data", expected="every pair once",
                            found=", ".join(f"{name}: {facts[name]}" for name in repeated),
-                           fix="mend the source, or say `repeats: kept` in paper.yaml if the paper counts them")
+                           fix="mend the source; where the paper counts them, and its split reads `repeats`, say"
+                               " `repeats: kept` in paper.yaml")
     if differences := compare(expect, prepared.statistics() | facts):
         raise RepriseError(f"{where}: the data are not those of the paper", kind="data",
                            expected="the counts that paper.yaml states", found="; ".join(differences),

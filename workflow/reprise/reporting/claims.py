@@ -30,6 +30,7 @@ import pandas as pd
 
 from reprise.errors import RepriseError
 from reprise.reporting.lookup import TEST_SET
+from reprise.reporting.tidy import dataset_key
 
 KINDS = ("better_than", "worse_than", "monotone", "relative_improvement", "significant")
 COLUMNS = ("id", "text", "kind", "dataset", "backbone", "lhs", "rhs", "metric", "k", "group", "value", "printed_check")
@@ -109,7 +110,7 @@ def parse_claim(row: Mapping[str, str]) -> Claim:
         # `hr@k` with no k stands for every cut-off that was evaluated.
         "metrics": tuple(metric.removesuffix("@k") for metric in metrics),
         "ks": tuple(int(k) for k in _split(row["k"])),
-        "datasets": tuple(name if name == ALL else name.lower() for name in _split(row["dataset"])),
+        "datasets": tuple(name if name == ALL else dataset_key(name) for name in _split(row["dataset"])),
     }
     shared |= _quantifier(row) | _value(row["value"])
     shared |= _factor(text, check, row["kind"]) | {"within": SLIGHTLY if row["value"] == MARGINAL else None}

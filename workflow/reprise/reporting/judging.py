@@ -28,6 +28,7 @@ from reprise.reporting.comparisons import (
     sign_of,
 )
 from reprise.reporting.lookup import TEST_SET, Cell, Lookup, Missing, OneSeed
+from reprise.reporting.tidy import dataset_key
 
 
 def judge_claims(claims: Sequence[Claim], lookup: Lookup) -> list[ClaimVerdict]:
@@ -144,7 +145,7 @@ def _average(claim: Claim, lookup: Lookup, datasets: tuple[str, ...], metric: st
 
 def _across(claim: Claim, lookup: Lookup, _: str, metric: str, k: int) -> ClaimVerdict:
     """Compare one method's mean on one data set with a method's on another, whose users are others."""
-    a, b = (lookup.sample(Cell(place.lower(), method, metric, k, claim.backbone)).means
+    a, b = (lookup.sample(Cell(dataset_key(place), method, metric, k, claim.backbone)).means
             for method, place in (claim.lhs, claim.rhs))
     return compare_seeds(a, b, _larger(claim, metric), with_p=not lookup.selects_on_test)
 
@@ -156,7 +157,7 @@ def _larger(claim: Claim, metric: str) -> bool:
 
 def _gains(claim: Claim, lookup: Lookup, dataset: str, metric: str, k: int) -> ClaimVerdict:
     """Compare two relative gains, each on the data set that its side names, if it names one."""
-    sides = [[Cell(place.lower() or dataset, name, metric, k, claim.backbone) for name in names]
+    sides = [[Cell(dataset_key(place) or dataset, name, metric, k, claim.backbone) for name in names]
              for *names, place in (claim.lhs, claim.rhs)]
     printed = [[lookup.printed(cell) for cell in side] for side in sides]
     known = all(left is not None and right for left, right in printed)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
+from itertools import combinations, product
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from reprise.evaluation.significance import holm, paired_users, two_level_interval, welch
 from reprise.papers import Exhibit, variant_of
-from reprise.reporting.printed import claims_of
+from reprise.reporting.claims import ALL, parse_claims
+from reprise.reporting.printed import claims_of, printed_claims, restated
 from reprise.reporting.results import Results
 from reprise.reporting.tidy import OF_USERS, PAIR, read_tidy
 from reprise.selection import datasets_of
@@ -82,11 +83,11 @@ def _pairs(name: str, results: Results) -> Iterator[tuple]:
     for dataset in datasets_of(results.paper, exhibit, results.config):
         for reading in results.paper.readings:
             ran = [method for method in (*exhibit.methods, *exhibit.floor) if results.ran(dataset, reading, method)]
-            columns = [(metric, k) for metric, k in itertools.product(exhibit.metrics, exhibit.ks)
+            columns = [(metric, k) for metric, k in product(exhibit.metrics, exhibit.ks)
                        if metric in OF_USERS]  # not a share of all outputs, say
             measured = {one: [column for column in columns if results.sample(dataset, reading, one, *column)]
                         for one in ran}
-            for a, b in itertools.combinations(ran, 2):
+            for a, b in combinations(ran, 2):
                 for metric, k in (column for column in measured[a] if column in measured[b]):
                     turned = (dataset, metric, k, b, a) in named
                     if turned or not sweep or (dataset, metric, k, a, b) in named:
@@ -94,15 +95,17 @@ def _pairs(name: str, results: Results) -> Iterator[tuple]:
 
 
 def _claimed(results: Results, exhibit: Exhibit) -> set[tuple]:
-    """What the exhibit's claims compare: (data set, metric, k, lhs, rhs), a claim on several metrics once each."""
-    claims = claims_of(results.paper, exhibit)
-    claims = claims[claims["k"].str.isdigit()]
+    """What the exhibit's claims compare: (data set, metric, k, lhs, rhs), of the rows that a claim names one by one."""
+    answered = set(claims_of(results.paper, exhibit)["id"])
+    claims = parse_claims(restated(results.paper, printed_claims(results.paper)))
     compared = set()
-    for name, metrics, k, *sides in claims[["dataset", "metric", "k", "lhs", "rhs"]].to_numpy().tolist():
-        dataset = name.lower().replace(" ", "-")
-        rows = [_shown(results, exhibit, dataset, label) for label in sides]
-        if all(rows):
-            compared |= {(dataset, metric, int(k), *rows) for metric in metrics.split(";")}
+    for claim in (one for one in claims if one.id in answered and one.form == "methods"):
+        one_to_one = len(claim.lhs) == len(claim.rhs)
+        sides = list(zip(claim.lhs, claim.rhs, strict=True) if one_to_one else product(claim.lhs, claim.rhs))
+        for dataset in exhibit.datasets if ALL in claim.datasets else claim.datasets:
+            rows = [[_shown(results, exhibit, dataset, label) for label in pair] for pair in sides]
+            compared |= {(dataset, metric, k, *pair) for pair in rows if all(pair) and len(set(pair)) == 2
+                         for metric in claim.metrics for k in claim.ks}
     return compared
 
 

@@ -119,7 +119,6 @@ def canvas(name: str, results: Results) -> Canvas:
     frame = under_labels(results, results.frame, exhibit.methods)
     frame = frame[frame["dataset"].isin(datasets)]
     groups = _in_order(_groups(paper, exhibit, frame), datasets, paper, exhibit)
-    ran = _places(frame)
     frame = frame[
         (frame["method"] != "")
         & frame["metric"].isin(exhibit.metrics)
@@ -144,7 +143,7 @@ def canvas(name: str, results: Results) -> Canvas:
         printed_numbers(paper),
         claims_of(paper, exhibit),
         reason,
-        _undrawn(results, exhibit, datasets, _places(groups if exhibit.groups else single), ran),
+        _undrawn(results, exhibit, datasets, _places(groups if exhibit.groups else single)),
         Taken(results, exhibit.methods),
     )
 
@@ -155,13 +154,13 @@ def _places(frame: pd.DataFrame) -> set[tuple[str, str, str]]:
     return set(zip(rows["dataset"], rows["reading"], rows["method"], strict=True))
 
 
-def _undrawn(results: Results, exhibit: Exhibit, datasets: Iterable[str], drawn: set, ran: set) -> str:
+def _undrawn(results: Results, exhibit: Exhibit, datasets: Iterable[str], drawn: set) -> str:
     """The rows that a figure lacks, with the reason; what the session itself left out, and an empty figure, apart."""
     lacking: dict[tuple[str, str, str], list[str]] = {}
     for dataset, reading, method in itertools.product(datasets, results.paper.readings, exhibit.methods):
         place = (dataset, reading, method)
         if drawn and place not in drawn:
-            reason = "not measured of its runs" if place in ran else results.reason(*place)
+            reason = results.reason(*place)
             if not reason.startswith(LEFT_OUT):
                 lacking.setdefault((dataset, reading, reason), []).append(method)
     readings: dict[tuple[str, str, str], list[str]] = {}

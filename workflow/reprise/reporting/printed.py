@@ -7,7 +7,7 @@ import pandas as pd
 
 from reprise.errors import RepriseError
 from reprise.papers import Exhibit, Paper, claim_ids
-from reprise.reporting.tidy import read_tidy
+from reprise.reporting.tidy import dataset_key, read_tidy
 
 PRINTED = ["table", "dataset", "backbone", "method", "metric", "k", "group", "printed", "decimals", "source"]
 SLOT = ["table", "dataset", "metric", "k", "group"]
@@ -21,7 +21,7 @@ def printed_numbers(paper: Paper) -> pd.DataFrame:
     """
     numbers = _taken_over(paper, read_tidy(paper.folder / "reported.csv", PRINTED))
     numbers = numbers.assign(
-        dataset=numbers["dataset"].str.lower().str.replace(" ", "-"),
+        dataset=numbers["dataset"].map(dataset_key),
         printed=numbers["printed"].astype(float),
         decimals=numbers["decimals"].astype(int),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pandas as pd
 from reprise.config import RECORD, STUDY
 from reprise.evaluation.groups import group_names
 from reprise.evaluation.significance import Sample, prediction_interval
+from reprise.files import write_text
 from reprise.papers import Paper, Run
 from reprise.reporting.results import Results, of_users
 from reprise.reporting.tidy import (
@@ -159,10 +159,10 @@ def read_spreads(paper: str) -> pd.DataFrame:
     return read_tidy(RECORD / f"{paper}.spreads.csv", SPREADS)
 
 
-def keep_study(results: Path) -> None:
-    """Put this session's A/A study on record, if it made one."""
-    if (results / STUDY).exists():
-        shutil.copyfile(results / STUDY, RECORD / STUDY)
+def keep_study(results: Path, force: bool = False) -> None:
+    """Put this session's A/A study on record, if it made one; one that stands there stays, unless `force`."""
+    if (results / STUDY).exists() and (force or not (RECORD / STUDY).exists()):
+        write_text(RECORD / STUDY, (results / STUDY).read_text(encoding="utf-8"))
 
 
 def with_record(results: Results) -> Results:

@@ -18,7 +18,7 @@ from reprise.selection import not_prepared
 
 COLUMNS = [*RUN, *MEASURED, "record", "now", "difference", "tolerance", "status", "why"]
 
-FEW_USERS = 0.005  # of the five hundred of the small world, three
+FEW_USERS = 0.005  # of the five hundred of the small world, three; of a number beyond 1 that share
 
 
 def recorded(paper: Paper, config: Config) -> pd.DataFrame:
@@ -100,7 +100,7 @@ def _by_cell(both: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     merged = now.merge(cells, on=CELL)
     # Elsewhere rounding takes another path: counts of steps and ties may differ, and a few users may change sides.
     merged = merged[~merged["metric"].isin(["epochs", "steps", "ties"])]
-    merged["atol"] = merged["atol"].clip(lower=FEW_USERS)
+    merged["atol"] = np.maximum(merged["atol"], FEW_USERS * merged["mean"].abs().clip(lower=1))
     return merged.rename(columns={"mean": "value", "atol": "tolerance"})
 
 

@@ -77,6 +77,8 @@ class Results:
             return left if self.unrun == UNFINISHED else self.unrun
         if not method:
             return not_prepared(self.paper, dataset, self.config) or "not prepared"
+        if self.ran(dataset, reading, label):
+            return "not measured of its runs, or of a group of very few users"
         behind = self._absent_by_row.get((dataset, reading, *self.row(label, dataset, reading)))
         return self.absent[behind[0]] if behind else "no run at hand"
 
@@ -153,8 +155,12 @@ class Results:
         """Say whether the test set chose any of a row's finished runs, so that no p-value may be given."""
         if runs := self.seeds(dataset, reading, label):
             return any(self.runs[run]["spec"]["training"]["select_on"] == "test" for run in runs)
-        spec = resolve(self.paper, dataset, reading, self.paper.row(label)[0])
-        return spec["training"]["select_on"] == "test"
+        return selects_on_test(self.paper, dataset, reading, label)
+
+
+def selects_on_test(paper: Paper, dataset: str, reading: str, label: str) -> bool:
+    """Say whether the test set chooses what a row shows in a reading."""
+    return resolve(paper, dataset, reading, paper.row(label)[0])["training"]["select_on"] == "test"
 
 
 def of_users(results: Path, runs: dict[Run, dict[str, Any]], column: str, group: str = "") -> pd.DataFrame:

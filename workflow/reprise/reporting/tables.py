@@ -14,7 +14,7 @@ from reprise.papers import Exhibit, Gain, Paper
 from reprise.reporting.comparisons import LOWER_IS_BETTER
 from reprise.reporting.gains import gain_rows
 from reprise.reporting.printed import printed_numbers
-from reprise.reporting.results import Results, under_labels
+from reprise.reporting.results import Results, selects_on_test, under_labels
 from reprise.reporting.shortcuts import Taken
 from reprise.reporting.tidy import cells
 from reprise.reporting.wording import mean_sd, metric_label, missing, number, ours_decimals, searched_text, seeds_text
@@ -279,4 +279,7 @@ def _remarks(paper: Paper, table: pd.DataFrame) -> list[str]:
         for mark, meaning in MARKS.items()
         if (ran["mark"] == mark).any()
     ]
-    return said + ["A reading that selects on the test set carries no significance marks."]
+    places = ran.drop_duplicates(["dataset", "reading"])[["dataset", "reading", "method"]].itertuples(index=False)
+    if any(selects_on_test(paper, dataset, reading, method) for dataset, reading, method in places):
+        said.append("A reading that selects on the test set carries no significance marks.")
+    return said

@@ -42,6 +42,11 @@ WHOLE = ("seed", "k", "threads", "seeds")
 REAL = ("value", "mean", "sd", "atol", "diff", "low", "high", "p", "p_adjusted", "effect", "effect_ratio")
 
 
+def dataset_key(name: str) -> str:
+    """The key in `paper.yaml` of a data set that the paper's tables call `name`."""
+    return name.lower().replace(" ", "-")
+
+
 def cells(frame: pd.DataFrame) -> pd.DataFrame:
     """Summarise over seeds: per cell `mean`, `sd` (ddof 1), `seeds`, `values` (in order of seed) and provenance."""
     named = {name: (name, "last") for name in (*PROVENANCE, "origin")}

@@ -19,7 +19,9 @@ from reprise.config import Config
 from reprise.data.catalogue import load_catalogue
 from reprise.data.readers import reader
 from reprise.errors import RepriseError
+from reprise.failures import noting
 from reprise.files import read_json, replacing, sha256, write_json
+from reprise.sourcecode import reader_code
 
 HELP = "turn a raw source into interactions, items and users"
 logger = logging.getLogger("reprise")
@@ -35,8 +37,16 @@ def main(args: argparse.Namespace, config: Config) -> None:
     """Read one source and write its canonical tables."""
     raw = Path(config.resources) / "raw" / args.source
     folder = Path(config.resources) / "canonical" / args.source
+    with noting(folder, reader_code(args.reader)):
+        rows = _canonicalise(args.source, args.reader, raw, folder)
+    logger.info("canonicalise %s: %s interactions, %s items, %s users", args.source,
+                *(f"{rows[name]:,}" for name in ("interactions", "items", "users")))
+
+
+def _canonicalise(source: str, form: str, raw: Path, folder: Path) -> dict[str, int]:
+    """Write the tables of one source, whose raw format is `form`; the number of rows of each."""
     receipt = read_json(raw / "source.json")
-    tables = reader(args.reader)(raw)
+    tables = reader(form)(raw)
     rows = {}
     for name in ("interactions", "items", "users"):
         table = getattr(tables, name)
@@ -47,13 +57,12 @@ def main(args: argparse.Namespace, config: Config) -> None:
         with replacing(folder / f"{name}.parquet") as beside:
             rows[name] = _write(table, beside)
             if name == "interactions":
-                _check(args.source, rows[name], raw)
+                _check(source, rows[name], raw)
     write_json(folder / "canonical.json", {
-        "source": args.source, "reader": args.reader, "status": receipt["status"], "rows": rows, "facts": tables.facts,
+        "source": source, "reader": form, "status": receipt["status"], "rows": rows, "facts": tables.facts,
         "inputs": {file: sha256(raw / file) for file in tables.files},
     })
-    logger.info("canonicalise %s: %s interactions, %s items, %s users", args.source,
-                *(f"{rows[name]:,}" for name in ("interactions", "items", "users")))
+    return rows
 
 
 def _check(source: str, rows: int, raw: Path) -> None:

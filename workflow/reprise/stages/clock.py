@@ -18,8 +18,10 @@ import pandas as pd
 from reprise.config import Config
 from reprise.errors import RepriseError
 from reprise.files import read_json, replacing
-from reprise.papers import Run, load_paper
+from reprise.papers import load_paper
+from reprise.selection import run_of
 from reprise.training.execution import Execution, device_name, set_up_torch
+from reprise.tuning import shown_under
 
 HELP = "measure how long the methods of a table take to make a list, on the CPU"
 logger = logging.getLogger("reprise")
@@ -42,11 +44,12 @@ def main(args: argparse.Namespace, config: Config) -> None:
     set_up_torch("cpu", config.threads)
     from reprise.evaluation.timing import clock
 
-    methods = {}
+    methods, shown = {}, shown_under(paper, exhibit, config)
     for label in (*exhibit.methods, *exhibit.floor):
-        if not config.keeps("methods", label):
+        run = run_of(paper, label, args.dataset, args.reading, config.seeds[0], shown)
+        if run is None:
             continue
-        execution = Execution(Run.named(paper, args.dataset, label, args.reading, config.seeds[0]), config, "cpu")
+        execution = Execution(run, config, "cpu")
         path = execution.folder / "run.json"
         record = read_json(path) if path.exists() else {}
         if record.get("code") == execution.code:

@@ -24,6 +24,7 @@ from reprise.papers.specs import only_lists
 from reprise.reporting.record import newest, read_runs
 from reprise.reporting.regression import recorded_runs
 from reprise.selection import Planned
+from reprise.sourcecode import trainer_of
 from reprise.targets import Targets
 from reprise.training.store import entries
 from reprise.tuning import Search, search_of
@@ -31,6 +32,13 @@ from reprise.tuning import Search, search_of
 HELP = "count the runs, hours and gigabytes of a target"
 CELL = ["dataset", "method", "reading", "only_lists"]
 COST = ["wall_s", "steps", "bytes", "device"]
+# Steps of an epoch by trainer, of the interactions that it trains on and the size of a batch.
+STEPS = {
+    "trainer": lambda interactions, batch: interactions // batch + 1,
+    "shuffled": lambda interactions, batch: max(1, interactions // batch),
+    "rows": lambda interactions, batch: 2 * interactions // batch,
+    "alternating": lambda interactions, batch: 1,
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -141,13 +149,20 @@ def expect(paper: Paper, one: Planned, costs: pd.DataFrame, config: Config) -> E
 
 
 def _most_steps(paper: Paper, one: Planned, config: Config) -> float:
-    """The steps of a run that is never stopped early: all epochs of the search and, if there is one, of the refit."""
+    """The steps of a run that is never stopped early: all epochs of the search and, if there is one, of the refit.
+
+    Infinite where an epoch is no number of interactions: sequences and texts are cut into samples by the trainer.
+    """
     training = resolve(paper, one.run.dataset, one.run.reading, one.run.label, config.max_epochs)["training"]
+    method = paper.methods[one.run.method].method
+    of_epoch = STEPS.get(trainer_of(method)) if method else None
     stats = Path(config.results, paper.name, one.run.dataset, "data", "stats.json")
     counts = read_json(stats) if stats.exists() else paper.dataset(one.run.dataset).expect
 
     def steps(part: str) -> float:
-        return training["max_epochs"] * (counts.get(part, math.inf) // training["batch"] + 1)
+        if of_epoch is None or part not in counts:
+            return math.inf
+        return training["max_epochs"] * of_epoch(counts[part], training["batch"])
 
     return steps(training["fit_on"]) + (steps("train+valid") if training["refit"] else 0)
 
@@ -178,7 +193,8 @@ def measured_costs(paper: Paper, config: Config) -> pd.DataFrame:
     record = record[record["metric"].isin(["wall_s", "steps"])]
     rows = record[["method", "variant"]].to_numpy(object).tolist()
     record = record.assign(only_lists=pd.Series([_only_lists(paper, *row) for row in rows], record.index, dtype=bool))
-    wide = record.pivot(index=[*CELL, "seed", "fingerprint", "device"], columns="metric", values="value").reset_index()
+    one = [*CELL, "variant", "seed", "fingerprint", "device"]
+    wide = record.pivot(index=one, columns="metric", values="value").reset_index()
     wide = wide[~wide.set_index(CELL).index.isin(here.set_index(CELL).index)].assign(bytes=math.nan)
     both = [frame[[*CELL, *COST]] for frame in (here, wide) if len(frame)]
     return pd.concat(both, ignore_index=True) if both else here

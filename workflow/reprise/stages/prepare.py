@@ -14,6 +14,7 @@ from pathlib import Path
 from reprise.config import Config
 from reprise.data.catalogue import STATUSES
 from reprise.data.prepare import ORDERED, prepare
+from reprise.data.prepared import RATINGS
 from reprise.failures import noting
 from reprise.files import read_json
 from reprise.papers import Dataset, data_code, load_paper
@@ -43,6 +44,8 @@ def main(args: argparse.Namespace, config: Config) -> None:
                                     users=canonical / "users.parquet",
                                     lists=lists / "interactions.parquet" if lists else None,
                                     known=known / "items.parquet" if known else None)
+        if prepared.rated is None:  # of another recipe, with other ids
+            (folder / "data" / RATINGS).unlink(missing_ok=True)
         prepared.save(folder / "data", {"dataset": args.dataset, "expected": expect, "split": dataset.split,
                                         "order": _order(dataset), **details})
     cold = details["cold_items"]

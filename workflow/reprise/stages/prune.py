@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from reprise.config import Config
+from reprise.errors import RepriseError
 from reprise.training.store import locked, referred
 
 logger = logging.getLogger("reprise")
@@ -28,8 +29,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace, config: Config) -> None:
-    """Delete what no results folder refers to. A run in training is held by its lock and left alone."""
-    kept = set().union(*(referred(folder) for folder in (Path(config.results), *args.keep)))
+    """Delete what no results folder refers to. A run in training is held by its lock and left alone.
+
+    Raises RepriseError where one of the folders that say what stays is not there: nothing is deleted for a misspelling.
+    """
+    folders = [Path(config.results), *args.keep]
+    for folder in folders:
+        if not folder.is_dir():
+            raise RepriseError(f"prune {folder}", expected="a results folder, whose runs stay", found="no such folder",
+                               fix="name it as it is called; nothing was deleted")
+    kept = set().union(*map(referred, folders))
     stored = sorted(Path(config.resources, "store").glob("*-s*"))
     idle = [path for path in stored if path.name not in kept]
     for path in idle:

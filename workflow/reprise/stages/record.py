@@ -31,7 +31,9 @@ logger = logging.getLogger("reprise")
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Name the paper, and say whether to replace."""
     parser.add_argument("paper")
-    parser.add_argument("--force", action="store_true", help="replace a run that is on record by the one at hand")
+    parser.add_argument(
+        "--force", action="store_true", help="replace a run, or the A/A study, that is on record by the one at hand"
+    )
 
 
 def main(args: argparse.Namespace, config: Config) -> None:
@@ -49,7 +51,7 @@ def main(args: argparse.Namespace, config: Config) -> None:
     added, standing = add_runs(paper.name, recordable(results), args.force)
     spreads = [spreads_of(paper, Path(config.results), run, found) for run, found in results.runs.items()]
     add_spreads(paper.name, pd.concat(spreads, ignore_index=True), args.force)
-    keep_study(Path(config.results))
+    keep_study(Path(config.results), args.force)
     write_pages()
     if readme().exists():
         write_text(readme(), refreshed(readme().read_text(encoding="utf-8")))

@@ -29,6 +29,7 @@ from reprise.training.store import cell_fingerprint, finished, link, locked
 from reprise.tuning import spec_of
 
 logger = logging.getLogger("reprise")
+SPENT = "spent.json"  # in an entry that is not finished: what its stages took so far
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names of malloc.h
 
 
@@ -54,7 +55,6 @@ class Execution:
         self.entry = beside or Path(config.resources, "store", self.fingerprint)
         self.checkpoints = {"checkpoint_every": math.inf} if beside else {}
         self.label = f"{run.method} {run.dataset} {preset_name(run.reading, run.variant)} seed{run.seed}"
-        self.ranked_s = 0.0  # what `recommend` took
         self.behind = Behind(self.spec, run.seed, self.data.content, device, config, self.label)
 
     def torch(self) -> Any:
@@ -71,12 +71,26 @@ class Execution:
 
             logger.info("%s: re-ranking (%s)", self.label, self.fingerprint)
             choose(self.entry, self.data, self.spec, self.behind.bases(), self.device)
-            return
-        from reprise.training.run import train
+        else:
+            from reprise.training.run import train
 
-        logger.info("%s: training (%s)", self.label, self.fingerprint)
-        train(self.entry, self.data, self.recipe, self.run.seed, self.device, self.label, origin=self.behind.origin(),
-              updates=self.behind.updates(), **self.checkpoints)
+            logger.info("%s: training (%s)", self.label, self.fingerprint)
+            train(self.entry, self.data, self.recipe, self.run.seed, self.device, self.label,
+                  origin=self.behind.origin(), updates=self.behind.updates(), **self.checkpoints)
+        self._spend()
+
+    def _spend(self, ranked_s: float = 0.0) -> None:
+        """Keep what ranking and memory took so far, for `finish`, which another process may do."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        if self.device == "cuda":
+            peak = self.torch().cuda.max_memory_allocated()
+        spent = self._spent()
+        write_json(self.entry / SPENT, {"ranked_s": spent["ranked_s"] + ranked_s,
+                                        "peak_bytes": max(spent["peak_bytes"], peak)})
+
+    def _spent(self) -> dict[str, Any]:
+        path = self.entry / SPENT
+        return read_json(path) if path.exists() else {"ranked_s": 0.0, "peak_bytes": 0}
 
     def _selected(self) -> dict[str, Any]:
         path = self.entry / "selected.json"
@@ -122,7 +136,7 @@ class Execution:
             ranking = self.ranking(split)
             setting, k = self._selected()["setting"], max(self.spec["training"]["ks"])
             recommend(folder, self.trained(folder, split), ranking, setting, k)
-        self.ranked_s = time.perf_counter() - started
+        self._spend(time.perf_counter() - started)
 
     def evaluate(self) -> None:
         """Compute every list's metrics, per user first."""
@@ -138,24 +152,22 @@ class Execution:
             evaluate(folder, self.data, self.ranking(split), tuple(self.spec["training"]["ks"]),
                      Profile(**profile) if profile else None)
 
-    def finish(self, finishing_s: float) -> None:
+    def finish(self, evaluated_s: float) -> None:
         """Write what the run was and what it cost; `run.json` comes last and says that all else is complete."""
-        torch = self.torch()
-        selected = self._selected()
+        self._spend()
+        selected, spent = self._selected(), self._spent()
         training_s, steps = selected.pop("train_s"), selected.pop("trained_steps")
-        cuda = self.device == "cuda"
-        peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         name = device_name(self.device)
         if self.processes > 1:  # a device of another kind, to whoever compares numbers
             name = f"{self.processes} x {name}"
         write_json(
             self.entry / "cost.json",
             {
-                "wall_s": round(training_s + selected.pop("rank_s") + finishing_s, 3),
+                "wall_s": round(training_s + selected.pop("rank_s") + spent["ranked_s"] + evaluated_s, 3),
                 "device": name,
                 "threads": self.config.threads,
                 "processes": self.processes,
-                "peak_bytes": peak,
+                "peak_bytes": spent["peak_bytes"],
                 "epochs": selected["epoch"],
                 "steps": steps,
                 "step_s": training_s / steps if steps else 0.0,
@@ -180,7 +192,8 @@ class Execution:
                 "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             },
         )
-        for path in (self.entry / "checkpoint.safetensors", *self.entry.rglob(".*.part")):  # `.part`: a kill left it
+        left = self.entry.rglob(".*.part")  # by a kill
+        for path in (self.entry / "checkpoint.safetensors", self.entry / SPENT, *left):
             path.unlink(missing_ok=True)
 
     def show(self) -> None:
@@ -191,10 +204,14 @@ class Execution:
         write_json(self.folder / "run.json", {**vars(self.run), **stored})
 
     def complete(self) -> None:
-        """From lists to a finished run, shown in the results."""
+        """From lists to a finished run, shown in the results; one that the store holds is only shown."""
+        if finished(self.entry):
+            logger.info("%s: found in the store (%s)", self.label, self.fingerprint)
+            self.show()
+            return
         started = time.perf_counter()
         self.evaluate()
-        self.finish(self.ranked_s + time.perf_counter() - started)
+        self.finish(time.perf_counter() - started)
         self.show()
         logger.info("%s: done, %s/%s/metrics.csv", self.label, self.folder, self._selected()["list"])
 
@@ -214,10 +231,9 @@ class Execution:
     def all(self) -> None:
         """Train, recommend, evaluate and show, unless the store holds the run already."""
         if finished(self.entry):
-            logger.info("%s: found in the store (%s)", self.label, self.fingerprint)
-            self.show()
-            return
-        self.do("train", "recommend", then=["complete"])
+            self.complete()
+        else:
+            self.do("train", "recommend", then=["complete"])
 
 
 @contextlib.contextmanager
