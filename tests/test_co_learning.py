@@ -357,6 +357,19 @@ def test_without_weight_it_is_next_item():
             assert method.loss(batch).item() == pytest.approx(plain.loss(batch).item(), rel=1e-6)
 
 
+def test_where_prefixes_are_told_apart_those_that_share_a_batch_are_drawn_from_all():
+    """Else most batches hold prefixes of one length, and a summary has to be told from such as are as long alone."""
+    rng = np.random.default_rng(0)
+    data = laid([rng.integers(ITEMS, size=rng.integers(2, 9)).tolist() for _ in range(200)])
+
+    def of_one_length(weight):
+        found = [len(batch.ends.unique()) == 1 for batch in batches(method_of(data=data, weight=weight), data)]
+        return sum(found) / len(found)
+
+    assert of_one_length(0.1) == 0 and of_one_length(0.0) > 0.8
+    assert method_of("ipsrec_c", data, samples="one_pass").by_length, "there a batch is of users, not of prefixes"
+
+
 @each
 def test_a_step_waits_for_nothing(name):
     data = laid()

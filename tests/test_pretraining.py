@@ -12,7 +12,8 @@ from reprise.data.prepared import Prepared
 from reprise.data.windows import Windows, latest
 from reprise.files import read_json, write_json
 from reprise.training import checkpoint
-from reprise.training.build import build
+from reprise.training.build import build, make_trainer
+from reprise.training.options import Training
 
 ITEMS = 12
 NAMES = [[item % 3, 3 + item % 2] if item != 5 else [] for item in range(ITEMS)]  # item 5 has no attributes
@@ -29,6 +30,19 @@ def method_of(**weights):
     options = {"name": "s3rec_pretraining", "samples": "per_prefix", "share": 0.4, "aap": 0.0, "mip": 0.0, "map": 0.0,
                "sp": 0.0, **weights}
     return build({"model": model, "method": options}, data, 1, "search"), data
+
+
+def test_its_windows_are_the_prefixes_of_the_last_window():
+    """Of ten items and a window of six the last six are known: the code cuts first and takes prefixes then."""
+    items = [7, 3, 8, 1, 9, 2, 6, 0, 4, 11]
+    method, _ = method_of()
+    data = Interactions.of(np.array([(0, item) for item in items]), 1, ITEMS, ordered=True)
+    options = Training(batch=16, learning_rate=0.01, max_epochs=1, eval_every=1, patience=1, metric="mrr", k=10,
+                       ks=(5, 10), fit_on="train", select_on="valid", refit=False)
+    trainer = make_trainer(method, data, options, 1, "search")
+    windows = trainer._batch(trainer._order(0), 0).windows
+    found = [row[:length] for row, length in zip(windows.items.tolist(), windows.lengths.tolist(), strict=True)]
+    assert sorted(found, key=len) == [items[4 : 4 + length] for length in range(2, 7)]
 
 
 def batch_of(method, data):

@@ -56,6 +56,8 @@ class Method(NextItem):
                 expected="samples: per_prefix, as one pass does not give the providers' summary after each item",
                 found="one_pass", fix="set samples: per_prefix, or weight: 0",
             )
+        # A batch is what a summary is told apart from: in one of like lengths those are prefixes as long as its own.
+        self.by_length = options.samples == "one_pass" or not options.weight
 
     def loss(self, batch: Targets) -> Tensor:
         """The loss of a batch; returns a scalar."""

@@ -10,8 +10,7 @@ from torch import Tensor
 from reprise.data.interactions import Interactions
 from reprise.data.windows import Windows
 from reprise.losses import softmax_over_items
-from reprise.methods import Wrapper
-from reprise.methods.next_item import SoftmaxOptions, Targets
+from reprise.methods.next_item import OfSequences, SoftmaxOptions, Targets
 from reprise.models.bert4rec import Model
 from reprise.models.sequential import real
 from reprise.settings import Field
@@ -28,7 +27,7 @@ class Options(SoftmaxOptions):
     last_only: float = Field(ge=0, le=1, description="share of windows in which the last item alone is masked, instead")
 
 
-class Method(Wrapper):
+class Method(OfSequences):
     """The mean, over masked items, of -log softmax over all items at their position.
 
     A window holds its target as its last item. At most `share` times the model's window are masked in it; where none
@@ -39,7 +38,6 @@ class Method(Wrapper):
     source = "Sun et al.: BERT4Rec (CIKM 2019), with RecBole's shares and lengths"
     trainer = "sequences"
     holds_target = True
-    negatives = 0
 
     def __init__(self, options: Options, model: Model, interactions: Interactions, generator: torch.Generator):
         super().__init__(model, interactions)

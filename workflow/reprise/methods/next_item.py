@@ -78,12 +78,19 @@ class Targets(NamedTuple):
     ends: Tensor
 
 
-class NextItem(Wrapper):
+class OfSequences(Wrapper):
+    """What the trainer of sequences wants to know of a method."""
+
+    holds_target = False  # whether the last target stands in the window itself
+    negatives = 0  # sampled items a target
+    by_length = True  # whether windows of like length may share a batch, which saves padding
+    latest_only = False  # whether of a longer history only the last window's items are known
+
+
+class NextItem(OfSequences):
     """What objectives on the next item share: the summary that the model has of each target's prefix."""
 
     trainer = "sequences"
-    holds_target = False  # whether the last target stands in the window itself
-    negatives = 0  # sampled items a target
 
     def __init__(
         self, options: NextItemOptions, model: SequenceModel, interactions: Interactions, generator: torch.Generator

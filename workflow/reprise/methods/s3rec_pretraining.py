@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from reprise.data.interactions import Interactions
 from reprise.data.unmet import Unmet
 from reprise.data.windows import Windows
-from reprise.methods import Wrapper
-from reprise.methods.next_item import Targets
+from reprise.methods.next_item import OfSequences, Targets
 from reprise.models.s3rec import Model
 from reprise.models.sequential import real
 from reprise.settings import Field, Settings
@@ -28,7 +27,7 @@ class Options(Settings):
     sp: float = Field(ge=0, description="weight of the masked segment")
 
 
-class Method(Wrapper):
+class Method(OfSequences):
     """The weighted sum of four losses, each a sum over a batch, not a mean.
 
     - `aap`, `map`: binary cross-entropy of every attribute, over positions that are not masked, and that are;
@@ -43,7 +42,7 @@ class Method(Wrapper):
     source = "Zhou et al.: S3-Rec (CIKM 2020), Eq. 5 to 8, as its code has them"
     trainer = "sequences"
     holds_target = True
-    negatives = 0
+    latest_only = True  # the code takes the prefixes of the last window, all of which start with it
 
     def __init__(self, options: Options, model: Model, interactions: Interactions, generator: torch.Generator):
         super().__init__(model, interactions)

@@ -101,10 +101,17 @@ class Epoch:
     totals: list[int]
 
 
+def _latest(interactions: Interactions, window: int) -> Interactions:
+    """The last `window` rows of every user."""
+    place = torch.arange(len(interactions.items), device=interactions.items.device)
+    return interactions.only(place >= interactions.offsets[interactions.users + 1] - window)
+
+
 class Trainer(Loop):
     """A step is a batch of about `batch` targets (of windows, for `last_window`); an epoch sees every target once.
 
-    Where the method's windows hold their last target (`holds_target`), only the windows of a batch mean anything.
+    Where the method's windows hold their last target (`holds_target`), only the windows of a batch mean anything. Where
+    samples of a batch are compared with each other, not `by_length`, which of them share one is drawn from all.
 
     Nothing random is carried from step to step: the order of an epoch follows from its number, and before every step
     the generators, PyTorch's global ones included, from which dropout is drawn, are seeded by the step's number.
@@ -118,10 +125,11 @@ class Trainer(Loop):
             raise RepriseError("training.l2", expected="0: sequence models have penalties of their own",
                                found=str(options.l2))
         device = interactions.items.device
-        self.options, self.data, self.seed = options, interactions, seed
         self.window = method.model.window
+        laid = _latest(interactions, self.window) if method.latest_only else interactions
+        self.options, self.data, self.seed = options, laid, seed
         strided = kind == "one_pass" and method.options.long_history == "strided"
-        self.samples = Samples.of(interactions.degrees.cpu().numpy(), self.window, kind, strided)
+        self.samples = Samples.of(laid.degrees.cpu().numpy(), self.window, kind, strided)
         if not len(self.samples.users):
             raise RepriseError("training data", expected="a user with two items or more", found="none")
         self.sizes = np.ones_like(self.samples.counts) if kind == "last_window" else self.samples.counts
@@ -151,11 +159,12 @@ class Trainer(Loop):
         return loss.detach()
 
     def _order(self, number: int) -> Epoch:
-        """Shuffle, sort by length within pools, cut into batches, and shuffle those."""
+        """Shuffle, sort by length within pools if the method lets it, cut into batches, and shuffle those."""
         rng = np.random.default_rng(derived_seed(self.seed, f"{self.phase}/order/{number}"))
         order = rng.permutation(len(self.sizes))
-        pool = (np.cumsum(self.sizes[order]) - 1) // (POOL * self.batch)
-        order = order[np.lexsort((self.samples.ends[order], pool))]
+        if self.method.by_length:
+            pool = (np.cumsum(self.sizes[order]) - 1) // (POOL * self.batch)
+            order = order[np.lexsort((self.samples.ends[order], pool))]
         before = np.cumsum(self.sizes[order]) - self.sizes[order]
         share = before * self.steps_per_epoch // self.sizes.sum()
         batch = rng.permutation(self.steps_per_epoch)[share]
