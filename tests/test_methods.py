@@ -320,18 +320,76 @@ def test_a_refit_lowers_the_rate_after_the_same_steps():
     assert rates == [1e-3, 1e-3, 1e-4, 1e-4, 1e-4] and trainer.falls == [5]
 
 
-def test_an_epoch_takes_each_row_at_most_once_and_another_epoch_another_order():
-    trainer, _, _ = trained()
-    seen = []
-    batch = trainer.method.batch
+def heard(wrapped):
+    """A list that fills with the users, positives and negatives of each batch."""
+    drawn, batch = [], wrapped.batch
 
     def listening(part, users, positives, negatives, noise):
-        seen.append(list(zip(users.tolist(), positives.tolist(), strict=True)))
+        drawn.append((users, positives, negatives))
         return batch(part, users, positives, negatives, noise)
 
-    trainer.method.batch = listening
+    wrapped.batch = listening
+    return drawn
+
+
+def test_an_epoch_takes_each_row_at_most_once_and_another_epoch_another_order():
+    trainer, _, _ = trained()
+    drawn = heard(trainer.method)
     trainer.train(4)
+    seen = [list(zip(users.tolist(), positives.tolist(), strict=True)) for users, positives, _ in drawn]
     first, second = seen[0] + seen[1], seen[2] + seen[3]
     for epoch in (first, second):
         assert len(set(epoch)) == 6 and set(epoch) <= set(map(tuple, PAIRS.tolist()))
     assert first != second
+
+
+# Steps of the trainers of pairs
+
+
+def step_of(wrapped, l2):
+    """One step of a batch of three: its loss, and the users, positives and negatives that were drawn."""
+    options = Training(
+        batch=3, learning_rate=1e-3, l2=l2, max_epochs=9, eval_every=1, patience=9, metric="hr", k=2, ks=(2,),
+        fit_on="train", select_on="valid", refit=False, empty_users="skip",
+    )  # fmt: skip
+    trainer, drawn = make_trainer(wrapped, DATA, options, 1, "search"), heard(wrapped)
+    loss = trainer.train(1)
+    return loss, drawn[0]
+
+
+@pytest.mark.parametrize("layers", [0, 2])
+def test_a_step_is_the_loss_of_its_pairs_and_half_of_l2_on_the_learned_rows_a_pair(layers):
+    """In float64, pair by pair. LightGCN's scores come from propagated rows, what L2 holds down are the tables."""
+    model = {"name": "lightgcn", "dim": 3, "layers": layers} if layers else {"name": "mf", "dim": 3}
+    wrapped = build({"model": model, "method": {"name": "plain"}}, DATA, 1, "search")
+    tables = torch.cat([wrapped.model.user, wrapped.model.item]).detach().double().requires_grad_()
+    met = torch.zeros(9, 9, dtype=torch.float64)
+    for user, item in PAIRS.tolist():
+        met[user, 4 + item] = met[4 + item, user] = 1
+    root = met.sum(1).clamp(min=1).rsqrt()
+    steps = [tables]
+    for _ in range(layers):
+        steps.append((root[:, None] * met * root) @ steps[-1])
+    rows = sum(steps) / len(steps)
+
+    loss, drawn = step_of(wrapped, l2=0.7)
+    expected = 0
+    for user, good, bad in zip(*(ids.tolist() for ids in drawn), strict=True):
+        up, down = rows[user] @ rows[4 + good], rows[user] @ rows[4 + bad]
+        squares = sum(tables[place].square().sum() for place in (user, 4 + good, 4 + bad))
+        expected = expected + (torch.log1p(torch.exp(-up)) + torch.log1p(torch.exp(down)) + 0.7 / 2 * squares) / 3
+    expected.backward()
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
+    found = torch.cat([wrapped.model.user.grad, wrapped.model.item.grad]).double()
+    torch.testing.assert_close(found, tables.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_a_step_of_dice_adds_half_of_l2_on_all_rows_a_row_of_the_batch():
+    loss, drawn = step_of(dice(pool=40), l2=0.7)
+    fresh = dice(pool=40)
+    users, positives, negatives = drawn
+    user, item = fresh.model.user.detach(), fresh.model.item.detach()
+    squares = sum(user[u].square().sum() + item[i].square().sum() + sum(item[j].square().sum() for j in others)
+                  for u, i, others in zip(users, positives, negatives, strict=True))
+    plain = fresh.loss(fresh.batch(0, *drawn)).item()
+    assert negatives.shape[1] > 1 and loss == pytest.approx(plain + 0.7 / (2 * 3) * squares.item(), rel=1e-5)

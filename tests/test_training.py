@@ -13,6 +13,9 @@ import pandas as pd
 import pytest
 from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
+from reprise.evaluation.ranking import Ranking
+from reprise.training import run
+from reprise.training.loop import Loop
 from reprise.training.options import Training
 from reprise.training.run import Job, train
 from reprise.training.search import Best
@@ -174,7 +177,14 @@ def test_with_no_epochs_the_weights_are_those_that_it_starts_from(data, tmp_path
     assert kept.read_bytes() == left.read_bytes()
 
 
-def test_selecting_on_test_reads_no_validation(data, tmp_path):
+def test_selecting_on_test_ranks_no_validation(data, tmp_path, monkeypatch):
+    real = run.ranking_of
+
+    def only_test(data, split, *others):
+        assert split == "test"
+        return real(data, split, *others)
+
+    monkeypatch.setattr(run, "ranking_of", only_test)
     selected = train(
         tmp_path,
         data,
@@ -187,8 +197,34 @@ def test_selecting_on_test_reads_no_validation(data, tmp_path):
     assert set(pd.read_csv(tmp_path / "history.csv").split) == {"test"}
 
 
+@pytest.mark.parametrize(("ties", "chosen", "last"), [("earlier", 4, 8), ("later", 6, 10)])
+def test_a_search_ends_after_as_many_evaluations_without_a_better_one_as_patience_has(
+    data, tmp_path, monkeypatch, ties, chosen, last
+):
+    """Scores .2 .3 .3 .1 .1 after epochs 2, 4, 6, 8, 10: of two equal ones the later counts as better, or does not."""
+    scores = iter([0.2, 0.3, 0.3, 0.1, 0.1])
+    measure = Ranking.measure
+
+    def told(self, *arguments, **named):
+        found = measure(self, *arguments, **named)
+        score = next(scores, 0.1)
+        return [{name: score for name in one} for one in found]
+
+    monkeypatch.setattr(Ranking, "measure", told)
+    selected = train(tmp_path, data, spec_of("mf", patience=2, ties=ties, refit=False), 1, "cpu", "run")
+    assert pd.read_csv(tmp_path / "history.csv").epoch.tolist() == list(range(2, last + 1, 2))
+    assert (selected["epoch"], selected["score"]) == (chosen, 0.3)
+
+
+def test_a_search_ends_when_its_trainer_says_so(data, tmp_path, monkeypatch):
+    told = iter([True, False])
+    monkeypatch.setattr(Loop, "observe", lambda self, score: next(told))
+    train(tmp_path, data, spec_of("mf", refit=False), 1, "cpu", "run")
+    assert pd.read_csv(tmp_path / "history.csv").epoch.tolist() == [2, 4]
+
+
 @pytest.mark.parametrize(("ties", "found"), [("later", (3, 30, 0.3, 2)), ("earlier", (2, 20, 0.3, 3))])
-def test_patience_stops_and_of_equal_epochs_the_named_one_wins(ties, found):
+def test_of_equal_epochs_the_named_one_wins_and_what_is_no_better_is_counted(ties, found):
     best = Best("hr", ties)
     for epoch, score in ((1, 0.2), (2, 0.3), (3, 0.3), (4, 0.1), (5, 0.2)):
         best.see(epoch, epoch * 10, [({}, {"hr": score})], [{}], {})
