@@ -8,8 +8,10 @@ import fake_runs
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from known_results import Known, claim
 from matplotlib.figure import Figure
+from reprise.data.interactions import Interactions
 from reprise.data.prepared import Prepared
 from reprise.errors import RepriseError
 from reprise.evaluation.groups import FEWEST_USERS, Groups, group_names, item_recall, shares_of
@@ -23,8 +25,9 @@ from reprise.reporting.lookup import Cell, Missing
 from reprise.reporting.plots import _condensed, draw, one_legend
 from reprise.reporting.printed import printed_claims, restated
 from reprise.reporting.record import recordable
+from reprise.training.build import build
 from reprise.training.execution import executing
-from reprise.training.measuring import write_groups
+from reprise.training.measuring import _gates, write_groups
 from safetensors.numpy import load_file
 
 PAPER = load_paper(fake_runs.PAPER)
@@ -219,6 +222,29 @@ def test_a_legend_has_the_columns_that_fit(letters, columns):
 def test_points_of_a_sweep_are_counted():
     assert _condensed(["MF", "DACSR[weight=0.1]", "DACSR[weight=0.2]", "CaliRec[weight=0.1]"]) == (
         "MF, 2 points of DACSR, CaliRec")
+
+
+@pytest.mark.parametrize("ego", [False, True])
+def test_gates_of_propagated_rows_and_of_the_tables_own(ego):
+    """LightGCN of one layer: rows are the mean of a table's own and of the neighbours', or `ego`, the table's alone."""
+    pairs = np.array([[0, 0], [1, 0], [1, 1], [2, 2]])
+    spec = {"model": {"name": "lightgcn", "dim": 3, "layers": 1},
+            "method": {"name": "macr", "alpha": 0.1, "beta": 0.1, "fusion": "pairwise", "c": "all", "sweep": [0, 4],
+                       "ego": ego}}  # fmt: skip
+    method = build(spec, Interactions.of(pairs, 3, 3), 1, "search")
+    with torch.no_grad():
+        for head in (method.item_head, method.user_head):
+            head.normal_(generator=torch.Generator().manual_seed(3))
+        gates = {name: gate.squeeze(-1).numpy() for name, gate in _gates(method, "cpu", 3).items()}
+    user, item = method.model.user.detach().numpy(), method.model.item.detach().numpy()
+    near = np.array([[2**-0.5, 0, 0], [0.5, 2**-0.5, 0], [0, 0, 1]])  # 1 / sqrt(degree of user x degree of item)
+    rows = {"user": (user + near @ item) / 2, "item": (item + near.T @ user) / 2}
+    own = {"user": user, "item": item}
+    heads = {"user": method.user_head.detach().numpy(), "item": method.item_head.detach().numpy()}
+    assert set(gates) == {"user_gate", "item_gate", "user_gate_ego", "item_gate_ego"}
+    for side, head in heads.items():
+        for name, shown in ((f"{side}_gate", own if ego else rows), (f"{side}_gate_ego", own)):
+            np.testing.assert_allclose(gates[name], 1 / (1 + np.exp(-(shown[side] @ head)[:, 0])), rtol=1e-5)
 
 
 def test_a_trained_run_measured_again_by_hand(tmp_path):

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import failing_worker
@@ -177,15 +176,13 @@ def test_a_process_that_is_killed_is_named_rather_than_those_that_lost_it(config
 def test_a_process_does_not_outlive_the_one_that_holds_the_entry(environment):
     """Which starts one, hears that it is ready, and is killed."""
     child = ("import time; from reprise.training import launch; launch.end_with_parent(); "
-             "print(1, flush=True); time.sleep(60)")
+             "print(1, flush=True); time.sleep(30); print(2, flush=True)")
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     with subprocess.Popen([sys.executable, "-c", parent], env=environment, stdout=subprocess.PIPE) as started:
         assert started.stdout.readline() == b"1\n"
         started.kill()
         started.wait()
-        before = time.monotonic()
-        assert started.stdout.read() == b"", "the pipe closes when the child has gone"
-        assert time.monotonic() - before < 30
+        assert started.stdout.read() == b"", "the pipe closes when the child has gone, before it says more"
 
 
 # Who has several

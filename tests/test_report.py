@@ -9,9 +9,9 @@ from pathlib import Path
 import fake_runs
 import pytest
 from reprise.__main__ import main
-from reprise.files import write_json
+from reprise.files import read_json, write_json
 from reprise.papers import load_paper
-from reprise.reporting import record
+from reprise.reporting import pages, record
 from reprise.reporting.wording import SYMBOLS
 from reprise.stages import record as record_stage
 
@@ -105,6 +105,27 @@ def test_markdown_says_the_same(tree, page):
     assert "C003 MACR_MF beats MF" in text
     what = PAPER.methods["MACR_MF"].about
     assert what and f"- MACR_MF: {what}\n" in text and f"<dt>MACR_MF</dt><dd>{what}</dd>" in page
+
+
+def test_each_rate_of_false_alarms_stands_beside_its_own_test():
+    """As `aa` writes them: Welch over seeds, the interval over both, and the tests that one seed's users allow."""
+    rates = {"welch": 0.04, "two_level": 0.07, "paired_t": 0.5, "paired_wilcoxon": 0.6}
+    verdict = {"welch": "as it should", "two_level": "near", "paired_t": "too many", "paired_wilcoxon": "far"}
+    study = {"metrics": {"ndcg@20": {**rates, "verdict": verdict, "low": 0.03, "high": 0.06, "pairs": 200}}}
+    assert pages.false_alarms(study) == [
+        ("NDCG@20", "Welch over seeds (decides)", "4.0% (3.0% to 6.0% in 200 pairs)", "as it should"),
+        ("NDCG@20", "interval over seeds and users (decides)", "7.0% (3.0% to 6.0% in 200 pairs)", "near"),
+        ("NDCG@20", "paired t over one seed's users (shown)", "50.0% (3.0% to 6.0% in 200 pairs)", "too many"),
+        ("NDCG@20", "Wilcoxon over one seed's users (shown)", "60.0% (3.0% to 6.0% in 200 pairs)", "far"),
+    ]
+
+
+def test_a_study_on_record_stays_unless_it_is_replaced_on_purpose(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "RECORD", tmp_path / "record")
+    for seeds, force, kept in ((800, False, 800), (3, False, 800), (3, True, 3)):
+        write_json(tmp_path / "results/aa.json", {"seeds": seeds})
+        record.keep_study(tmp_path / "results", force)
+        assert read_json(tmp_path / "record/aa.json") == {"seeds": kept}
 
 
 def test_a_page_of_nothing_says_why(tmp_path, monkeypatch):

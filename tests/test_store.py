@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import types
 from pathlib import Path
 
 import numpy as np
@@ -357,6 +358,7 @@ def test_plan_counts_what_is_left(config, capsys, monkeypatch, tmp_path):
         "2 runs selected, 0 finished, 2 to run" in (said := capsys.readouterr().out)
         and "not measured for 2 runs" in said
     )
+    assert "space: 0.00 GB (0.00 to fetch, 0.00 of runs; 2 runs of unknown size)\n" in said
     run(config)
     assert main(["plan", "macr_table2", *settings]) == 0
     assert (
@@ -364,6 +366,25 @@ def test_plan_counts_what_is_left(config, capsys, monkeypatch, tmp_path):
         and "for 1 runs, from step times seen on" in said
     )
     assert main(["plan", "macr_table9", *settings]) == 1
+
+
+def test_space_is_what_is_still_to_fetch_and_what_such_a_run_left_in_the_store(config, monkeypatch):
+    """Of a source of 3 GB and 1 GB the second file's source is at hand; a known run has 2 GB, of another nothing."""
+    source = load_paper("macr").datasets["small-world"].source
+    known = {"dataset": "small-world", "method": "MF", "reading": "sound", "only_lists": False, "bytes": 2e9,
+             "device": "cpu", "wall_s": 4.0, "steps": 100}
+    monkeypatch.setattr(plan, "measured_costs", lambda *settings: pd.DataFrame([known]))
+    files = [types.SimpleNamespace(bytes=3e9), types.SimpleNamespace(bytes=None), types.SimpleNamespace(bytes=1e9)]
+    monkeypatch.setattr(plan, "load_catalogue", lambda: {source: types.SimpleNamespace(key=source, files=files)})
+    runs = [Run("macr", "small-world", "sound", "MF", method, "main", 1) for method in ("MF", "BS_MF")]
+    planned = [selection.Planned(one, "", None) for one in runs]
+
+    def space():
+        return [line for line in plan.describe(load_paper("macr"), planned, config) if line.startswith("space")]
+
+    assert space() == ["space: 6.00 GB (4.00 to fetch, 2.00 of runs; 1 runs of unknown size)"]
+    write_json(Path(config.resources, "raw", source, "source.json"), {})
+    assert space() == ["space: 2.00 GB (0.00 to fetch, 2.00 of runs; 1 runs of unknown size)"]
 
 
 def test_hours_are_step_times_times_steps(config, monkeypatch):

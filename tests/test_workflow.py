@@ -18,9 +18,11 @@ from reprise.config import load_config
 from reprise.dag import Dag
 from reprise.data.catalogue import load_catalogue
 from reprise.errors import RepriseError
+from reprise.files import read_yaml
 from reprise.papers import load_paper
 from reprise.reporting import record
 from reprise.training import devices
+from snakemake.cli import get_argument_parser
 from workflow_copy import ROOT, copy_workflow, planned_jobs
 
 NO_TORCH = "raise ImportError('PyTorch must not be imported while the DAG is built')\n"
@@ -128,6 +130,20 @@ def test_a_cluster_starts_without_a_total_of_cores(copy):
     done = snakemake(copy, *words, made, "--config", "datasets=small-world", "resources=shared")
     assert done.returncode == 0, done.stdout
     assert (copy / made).exists()
+
+
+@pytest.mark.parametrize("name", ["default", "slurm", "kubernetes"])
+def test_a_profile_says_what_snakemake_knows(name):
+    """A misspelt key or rule is passed over, or stops whoever has the cluster."""
+    profile = read_yaml(ROOT / "profiles" / name / "config.yaml")
+    known = {word.lstrip("-") for action in get_argument_parser()._actions for word in action.option_strings}
+    of_plugins = {"kubernetes-namespace", "kubernetes-persistent-volumes"}
+    assert set(profile) - of_plugins <= known
+    text = "".join(file.read_text() for file in (ROOT / "workflow/rules").glob("*.smk"))
+    rules = set(re.findall(r"^rule (\w+):", text, re.M))
+    assert set(profile.get("set-resources", ())) <= rules
+    if name != "default":
+        assert any(one.startswith("gpu=") for one in profile["resources"])
 
 
 def test_one_figure_plans_its_own_runs_and_still_ends_with_the_scorecard(copy):

@@ -311,6 +311,25 @@ def test_the_rate_rises_and_falls_as_in_transformers(data):
     assert trainer_of(data).share(4 * trainer.steps_per_epoch) == 0  # null: max_epochs
 
 
+def test_a_step_is_adamw_on_the_clipped_gradient_at_its_share_of_the_rate(data):
+    """Step 1 of a warm-up of two epochs: the first moment is the gradient, the second its square, both unbiased."""
+    schedule = {"over_epochs": 4, "warm_up": 0.5, "weight_decay": 0.1, "epsilon": 1e-3}
+    free, bound = (trainer_of(data, schedule={**schedule, "clip": clip}, training={"learning_rate": 0.3})
+                   for clip in (None, 0.01))
+    before = {name: one.detach().double() for name, one in bound.method.named_parameters()}
+    for one in (free, bound):
+        one.steps = 1
+        one._step()
+    gradients = {name: one.grad.double() for name, one in free.method.named_parameters()}
+    norm = sum(one.square().sum() for one in gradients.values()).sqrt()
+    assert norm > 1, "the clip bites"
+    rate = 0.3 / (2 * bound.steps_per_epoch)
+    for name, one in bound.method.named_parameters():
+        clipped = gradients[name] * 0.01 / norm
+        expected = before[name] * (1 - rate * 0.1) - rate * clipped / (clipped.abs() + 1e-3)
+        torch.testing.assert_close(one.detach().double() - before[name], expected - before[name], rtol=1e-3, atol=3e-7)
+
+
 def test_accumulated_batches_are_one_large_one(data):
     """With every answer of equal weight the mean of two halves' gradients is that of the whole."""
     whole = trainer_of(data, "prompted", schedule={"warm_up": 0}, training={"batch": 8})
