@@ -19,6 +19,7 @@ from reprise.reporting.claim_rows import judged_claims
 from reprise.reporting.finished import load_results
 from reprise.reporting.lookup import Cell, Missing
 from reprise.reporting.pairs import compare_pairs
+from reprise.reporting.shortcuts import Taken
 from reprise.reporting.tidy import COLUMNS, cells, read_tidy
 from reprise.reporting.verdict_rows import departure, judged, orders, remake
 from reprise.stages import collect
@@ -174,10 +175,21 @@ def test_commands_remake_a_cell(results):
     )["command"]
     selected = "datasets=adressa methods=MACR_MF readings=sound seeds=3"
     assert command == f".venv/bin/snakemake --cores all macr_table2 --config {selected}"
+    other = dataclasses.replace(results, config=results.config.model_copy(update={"seeds": (1, 2, 3, 4, 5)}))
+    again = row(judged(other), table="2", reading="sound", dataset="adressa", method="MACR_MF", metric="hr")
+    assert again["command"] == command, "the seeds are those of the number, not of the selection"
     odd = results.config.model_copy(update={"seeds": (7,), "max_epochs": 2})
     assert remake("macr", "table2", odd, "adressa", "sound", "MF").endswith("'seeds=[7]' max_epochs=2")
     gated = remake("decrs", "table3", results.config, "ml-1m", "sound", "FM")
     assert "datasets=ml-1m licences=movielens methods=FM" in gated
+
+
+def test_a_command_says_what_made_its_number_another(results, monkeypatch):
+    monkeypatch.setattr(Taken, "text", lambda *place: "max_epochs=80 for 300; from random weights")
+    where = {"table": "2", "reading": "sound", "dataset": "adressa", "method": "MACR_MF", "metric": "hr"}
+    recovered = dataclasses.replace(results, frame=results.frame.assign(data="recovered"))
+    command = row(judged(recovered), **where)["command"]
+    assert command.endswith("seeds=3 max_epochs=80  # with official data; here they were recovered")
 
 
 def test_a_misspelled_selection_takes_nothing_away(results):

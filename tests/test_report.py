@@ -100,7 +100,7 @@ def test_a_cell_shows_all_that_it_promises(page):
 
 def test_markdown_says_the_same(tree, page):
     text = Path(tree.results, "scorecard.md").read_text(encoding="utf-8")
-    assert "| reading | ✓ reproduced |" in text
+    assert "| of | ✓ reproduced |" in text and "| the data |" in text
     assert "Table 2 · Adressa · MACR_MF · HR@20" in text
     assert "C003 MACR_MF beats MF" in text
     what = PAPER.methods["MACR_MF"].about

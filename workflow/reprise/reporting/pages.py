@@ -119,4 +119,4 @@ def _marked(verdict: str) -> str:
 
 def _count_lines(title: str, counts: dict[str, dict[str, int]], words: tuple[str, ...]) -> list[str]:
     rows = [[reading, *(str(count[word]) for word in words)] for reading, count in counts.items()]
-    return [f"{title}:", "", *rendering.markdown_table(["reading", *map(_marked, words)], rows), ""]
+    return [f"{title}:", "", *rendering.markdown_table(["of", *map(_marked, words)], rows), ""]

@@ -88,10 +88,12 @@ def study(config: Config) -> dict:
 
 
 def _counts(rows: pd.DataFrame, paper: Paper, words: tuple[str, ...]) -> dict[str, dict[str, int]]:
-    return {
-        reading: {word: int(((rows["reading"] == reading) & (rows["verdict"] == word)).sum()) for word in words}
-        for reading in paper.readings
-    }
+    """How many rows have each verdict: in each reading, and once what the data hold, which is the same in all."""
+    data = rows["metric"].isin(STATISTICS) if "metric" in rows else pd.Series(False, rows.index)
+    first = next(iter(paper.readings))
+    parts = {"the data": rows[data & (rows["reading"] == first)]} if data.any() else {}
+    parts |= {reading: rows[~data & (rows["reading"] == reading)] for reading in paper.readings}
+    return {name: {word: int((part["verdict"] == word).sum()) for word in words} for name, part in parts.items()}
 
 
 def _reasons(rows: pd.DataFrame) -> list[tuple[str, int]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from reprise.papers import Paper, resolve
 from reprise.papers.specs import only_lists, starts_of
 from reprise.reporting.results import Results, under_labels
@@ -12,6 +14,7 @@ CHEAPER = {
     "long_history": {"strided": "trained on long histories in windows that overlap by half (strided)"},   # in one pass
     "weights": {"random": "from random weights, not the released ones"},
 }
+CAP = re.compile(r"\bmax_epochs=(\d+) for ")  # as `_cap` says it
 
 
 class Taken:
@@ -30,6 +33,11 @@ class Taken:
         """What is said beside a number. Of runs recorded before this was: what their settings come to today."""
         said = self._said.get((dataset, reading, label))
         return "; ".join(shortcuts_of(self._results.paper, dataset, reading, label) if said is None else said)
+
+    def cap(self, dataset: str, reading: str, label: str) -> int | None:
+        """The `max_epochs` that the runs behind a row were made with, where it cut them short."""
+        capped = CAP.search(self.text(dataset, reading, label))
+        return int(capped[1]) if capped else None
 
 
 def shortcuts_of(paper: Paper, dataset: str, reading: str, label: str, most: int | None = None) -> list[str]:

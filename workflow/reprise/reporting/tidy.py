@@ -48,11 +48,13 @@ def dataset_key(name: str) -> str:
 
 
 def cells(frame: pd.DataFrame) -> pd.DataFrame:
-    """Summarise over seeds: per cell `mean`, `sd` (ddof 1), `seeds`, `values` (in order of seed) and provenance."""
+    """Summarise over seeds: per cell `mean`, `sd` (ddof 1), `seeds` (how many), `which` (their numbers, in order),
+    `values` (one each) and provenance."""
     named = {name: (name, "last") for name in (*PROVENANCE, "origin")}
     grouped = frame.sort_values(["seed", "date"], kind="stable").groupby(CELL, dropna=False, sort=False)
     return grouped.agg(
-        mean=("value", "mean"), sd=("value", "std"), seeds=("value", "size"), values=("value", tuple), **named
+        mean=("value", "mean"), sd=("value", "std"), seeds=("value", "size"), values=("value", tuple),
+        which=("seed", tuple), **named,
     ).reset_index()
 
 

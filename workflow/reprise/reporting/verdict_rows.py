@@ -114,7 +114,13 @@ def _judged(results: Results, reading: str, record: dict, taken: Taken, first: d
     if record["metric"] in ELSEWHERE and values:
         verdict = verdict._replace(verdict=UNRESOLVED, reason="seconds of another machine: compare the ratios")
     built = exhibit in paper.exhibits and dataset in paper.datasets and (not method or paper.has_row(method))
-    command = remake(paper.name, exhibit, results.config, dataset, reading, method) if built else ""
+    config = results.config
+    if values and not exact:  # its own seeds and epochs, whatever is selected now
+        cap = taken.cap(dataset, reading, method) or config.max_epochs
+        config = config.model_copy(update={"seeds": tuple(map(int, record["which"])), "max_epochs": cap})
+    command = remake(paper.name, exhibit, config, dataset, reading, method) if built else ""
+    if command and cause.data in ("rebuilt", "recovered"):
+        command += f"  # with official data; here they were {cause.data}"
     known = {
         name: record[name]
         for name in ("table", "dataset", "backbone", "method", "metric", "k", "group", "printed", "decimals")
