@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import fake_runs
+import pandas as pd
 import pytest
 from reprise.__main__ import main
+from reprise.files import write_json
 from reprise.papers import load_paper
 from reprise.reporting import record
 from reprise.reporting.finished import load_results
@@ -97,6 +99,37 @@ def test_real_data_that_are_not_here_are_skipped_and_said(config, tmp_path, caps
     assert regression(config, "regression_set=real") == 0
     assert "of adressa: data not present" in capsys.readouterr().out
     assert "adressa" not in set(check(PAPER, config)["dataset"]), "the small world alone is the default set"
+
+
+@pytest.fixture
+def real(config, tmp_path):
+    """A record of runs on Adressa, whose data lie here as well."""
+    elsewhere = fake_runs.make(tmp_path / "elsewhere", methods="MF")
+    rows = record.recordable(load_results(PAPER, elsewhere))
+    write_json(Path(config.resources, "raw/macr-adressa/source.json"), {"status": "official"})
+
+    def skipped(change, **settings):
+        Path(record.RECORD, "macr.runs.csv").unlink()
+        record.add_runs("macr", change(rows))
+        checked = check(PAPER, config.model_copy(update={"regression_set": "real", **settings}))
+        return set(checked[(checked["dataset"] == "adressa") & (checked["status"] == "skipped")]["why"])
+
+    return skipped
+
+
+def test_other_data_than_were_recorded_are_not_compared(real):
+    assert real(lambda rows: rows) == set()
+    assert real(lambda rows: rows.assign(data="recovered")) == {"recorded on recovered data, these are official"}
+
+
+def test_a_run_that_was_cut_short_is_compared_with_such_alone(real):
+    def capped(rows):
+        of_a_run = rows[rows["metric"] == "hr"].drop_duplicates(["reading", "method", "seed"])
+        said = of_a_run.assign(metric="shortcut: max_epochs=80 for 300", k=pd.NA, value=1.0)
+        return pd.concat([rows, said], ignore_index=True)
+
+    assert real(capped) == {"recorded with max_epochs=80"}
+    assert real(capped, max_epochs=80) == set()
 
 
 def test_stopwatches_are_not_compared(config):

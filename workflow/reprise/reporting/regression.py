@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from reprise.config import Config
+from reprise.data.catalogue import RECEIPT, STATUSES
+from reprise.files import read_json
 from reprise.papers import TUNED, Paper, Run
 from reprise.reporting.finished import load_results
 from reprise.reporting.record import ATOL, TIMED, newest, read_runs, summary
 from reprise.reporting.results import Results, left_out
-from reprise.reporting.tidy import CELL, MEASURED, RUN
+from reprise.reporting.shortcuts import CAP
+from reprise.reporting.tidy import CELL, MEASURED, RUN, SHORTCUT
 from reprise.reporting.wording import metric_label, missing
 from reprise.selection import not_prepared
 
@@ -24,19 +28,48 @@ FEW_USERS = 0.005  # of the five hundred of the small world, three; of a number 
 def recorded(paper: Paper, config: Config) -> pd.DataFrame:
     """The record rows to check, newest fingerprint of each cell; `why` is not empty for those that are skipped.
 
-    Tuned runs are: they would need a whole search, and what they show is the choice and not the code.
+    Tuned runs are: they would need a whole search, and what they show is the choice and not the code. So are runs of
+    other data than those at hand, and runs that a cap of epochs cut short, unless it is asked for again.
     """
     rows = newest(read_runs(paper.name))
     stand_in = {key: entry.stand_in for key, entry in paper.datasets.items()}
     wanted = rows["dataset"].map(lambda key: stand_in.get(key, False) or config.regression_set == "real")
     rows = rows[wanted.astype(bool) & ~rows["metric"].isin(TIMED)]
     absent = {key: _no_data(paper, key, config) for key in rows["dataset"].unique()}
-    why = [
-        absent[dataset] or ("settings were searched" if variant == TUNED
-                            else left_out(config, methods=method, readings=reading))
-        for dataset, method, reading, variant in rows[["dataset", "method", "reading", "variant"]].to_numpy(object)
-    ]
-    return rows.assign(why=why)
+    capped, here = _capped(rows), {key: _status(paper, key, config) for key in rows["dataset"].unique()}
+
+    def skipped(run: tuple, data: str) -> str:
+        dataset, reading, _, method, variant, _ = run
+        if absent[dataset]:
+            return absent[dataset]
+        if data != here[dataset]:
+            return f"recorded on {data} data, these are {here[dataset]}"
+        if variant == TUNED:
+            return "settings were searched"
+        if (cap := capped.get(run)) and cap != str(config.max_epochs):
+            return f"recorded with max_epochs={cap}"
+        return left_out(config, methods=method, readings=reading)
+
+    runs = rows[RUN].itertuples(index=False, name=None)
+    return rows.assign(why=[skipped(*one) for one in zip(runs, rows["data"], strict=True)])
+
+
+def _capped(rows: pd.DataFrame) -> dict[tuple, str]:
+    """The cap of epochs that cut a run short, by run."""
+    said = rows["metric"].str.extract(CAP.pattern)[0]
+    known = rows[said.notna() & rows["metric"].str.startswith(SHORTCUT)]
+    return dict(zip(known[RUN].itertuples(index=False, name=None), said[known.index], strict=True))
+
+
+def _status(paper: Paper, key: str, config: Config) -> str:
+    """What the data at hand are, `official` or `recovered`, say; of a stand-in what the record says of it."""
+    entry = paper.datasets.get(key)
+    if entry is None or entry.stand_in:
+        return "small-world"
+    prepared = Path(config.results, paper.name, key, "data", "stats.json")
+    fetched = (Path(config.resources, "raw", source, RECEIPT) for source in entry.readers)
+    known = [read_json(path)["status"] for path in (prepared, *fetched) if path.exists()]
+    return max(known, key=STATUSES.index) if known else "official"
 
 
 def recorded_runs(paper: Paper, config: Config) -> list[Run]:
@@ -69,7 +102,7 @@ def check(paper: Paper, config: Config) -> pd.DataFrame:
         _judged(_by_cell(both[elsewhere], summary(rows))),
         both[~found].assign(
             status="missing",
-            why=[results.reason(*key) for key in both[~found][["dataset", "reading", "method"]].to_numpy(object)],
+            why=[_absent(results, *run) for run in both[~found][RUN].itertuples(index=False, name=None)],
         ),
         skipped.assign(status="skipped"),
     ]
@@ -79,6 +112,13 @@ def check(paper: Paper, config: Config) -> pd.DataFrame:
         if len(part)
     ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+
+
+def _absent(results: Results, dataset: str, reading: str, *which: Any) -> str:
+    """Why a recorded run, or count of the data, is not at hand."""
+    *_, method, _, seed = which
+    run = None if missing(seed) else Run(results.paper.name, dataset, reading, *which[:-1], int(seed))
+    return results.absent.get(run) or results.reason(dataset, reading, method)
 
 
 def _current(paper: Paper, config: Config, rows: pd.DataFrame) -> Results:
