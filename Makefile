@@ -1,10 +1,12 @@
-# `make demo` and `make test` do all the set-up that they need, once.
+# Every target does the set-up that it needs, once.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES  ?= $(shell getconf _NPROCESSORS_ONLN)
 BIN    := .venv/bin
 READY  := .venv/.ready
 
-.PHONY: demo test benchmark lint schemas clean
+.PHONY: setup demo test benchmark lint schemas clean
+
+setup: $(READY)  # .venv alone
 
 demo: $(READY)  # the whole workflow on a generated small world
 	$(BIN)/snakemake --configfile config/demo.yaml --cores $(CORES) all

@@ -358,7 +358,8 @@ def test_plan_counts_what_is_left(config, capsys, monkeypatch, tmp_path):
         "2 runs selected, 0 finished, 2 to run" in (said := capsys.readouterr().out)
         and "not measured for 2 runs" in said
     )
-    assert "space: 0.00 GB (0.00 to fetch, 0.00 of runs; 2 runs of unknown size)\n" in said
+    assert "time: not measured for 2 runs on small-world: MACR_MF\n" in said
+    assert "space: 0.00 GB (0.00 to fetch, 0.00 of runs; 2 files of unknown size; 2 runs of unknown size)\n" in said
     run(config)
     assert main(["plan", "macr_table2", *settings]) == 0
     assert (
@@ -382,7 +383,8 @@ def test_space_is_what_is_still_to_fetch_and_what_such_a_run_left_in_the_store(c
     def space():
         return [line for line in plan.describe(load_paper("macr"), planned, config) if line.startswith("space")]
 
-    assert space() == ["space: 6.00 GB (4.00 to fetch, 2.00 of runs; 1 runs of unknown size)"]
+    assert space() == [
+        "space: 6.00 GB (4.00 to fetch, 2.00 of runs; 1 files of unknown size; 1 runs of unknown size)"]
     write_json(Path(config.resources, "raw", source, "source.json"), {})
     assert space() == ["space: 2.00 GB (0.00 to fetch, 2.00 of runs; 1 runs of unknown size)"]
 

@@ -183,7 +183,8 @@ def two_level_interval(a: Sample, b: Sample, level: float = 0.95) -> Interval:
       Cameron, Gelbach & Miller 2011);
     * the quantile is Student's t with the Satterthwaite degrees of freedom of that sum.
 
-    Where the methods differ by the same amount for every user this is Welch's interval; where they do not, it is wider.
+    Where the methods differ by the same amount for every user this is Welch's interval; where they do not, the error is
+    larger, but known with more degrees of freedom, so that with few seeds the interval can be a little narrower.
     Where the users of a side are not known it is Welch's too, and its `note` says so; also where those that a sketch
     sums are others than the other side's.
 

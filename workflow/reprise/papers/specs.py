@@ -66,8 +66,8 @@ def resolve(
     def component(kind: str, part: str, name: str, *last: Mapping[str, Any]) -> dict[str, Any]:
         """One component, its settings checked; `kind` is the layers' key, `part` the spec's."""
         options = laid(lambda layer: getattr(layer, kind).get(name, {}), *last)
-        folder = "rerank" if part == "rerank" else kind
-        return {part: {"name": name, **checked(options_of(folder, name), options, where).model_dump(mode="json")}}
+        folder, here = "rerank" if part == "rerank" else kind, f"{where}: {kind}.{name}, as under defaults"
+        return {part: {"name": name, **checked(options_of(folder, name), options, here).model_dump(mode="json")}}
 
     if row.rerank:
         return {

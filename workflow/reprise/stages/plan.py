@@ -86,12 +86,19 @@ def describe(paper: Paper, planned: list[Planned], config: Config) -> Iterable[s
     borrowed = sum(one.borrowed for one in timed)
     if borrowed:
         yield f"time: {borrowed} of them were measured in another reading only"
-    unknown = Counter(_cell(one) for one, cost in zip(waiting, expected, strict=True) if cost is None)
-    for (dataset, method, reading), count in unknown.items():
-        yield f"time: not measured for {count} runs of {method} on {dataset}, {reading}"
-    fetched = sum(_to_fetch(paper, {one.run.dataset for one in waiting}, config))
+    unknown: dict[str, list[Run]] = {}
+    for one in (one for one, cost in zip(waiting, expected, strict=True) if cost is None):
+        unknown.setdefault(one.run.dataset, []).append(one.run)
+    for dataset, runs in unknown.items():
+        methods = dict.fromkeys(run.method for run in runs)
+        named = ", ".join(methods) if len(methods) < 4 else f"{len(methods)} methods"
+        yield f"time: not measured for {len(runs)} runs on {dataset}: {named}"
+    missing = list(_to_fetch(paper, {one.run.dataset for one in waiting}, config))
+    fetched = sum(size or 0 for size in missing)
     sizes = [one.bytes for one in timed if not pd.isna(one.bytes)]
     parts = f"{fetched / 1e9:.2f} to fetch, {sum(sizes) / 1e9:.2f} of runs"
+    if blank := missing.count(None):
+        parts += f"; {blank} files of unknown size"
     if len(sizes) < len(waiting):
         parts += f"; {len(waiting) - len(sizes)} runs of unknown size"
     yield f"space: {(fetched + sum(sizes)) / 1e9:.2f} GB ({parts})"
@@ -211,9 +218,9 @@ def _size(folder: Path | None) -> float:
     return float(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
 
 
-def _to_fetch(paper: Paper, datasets: set[str], config: Config) -> Iterable[int]:
-    """Bytes of each file that the data sets still need, where the catalogue knows them."""
+def _to_fetch(paper: Paper, datasets: set[str], config: Config) -> Iterable[int | None]:
+    """Bytes of each file that the data sets still need, None where the catalogue does not know them."""
     for name in dict.fromkeys(name for key in datasets for name in paper.dataset(key).readers):
         source = load_catalogue()[name]
         if not Path(config.resources, "raw", source.key, RECEIPT).exists():
-            yield from (file.bytes or 0 for file in source.files)
+            yield from (file.bytes for file in source.files)
