@@ -5,6 +5,7 @@ import pytest
 import torch
 from reprise import losses
 from reprise.data.interactions import Interactions
+from reprise.data.prepared import Prepared
 from reprise.data.unmet import Unmet
 from reprise.data.windows import cut, latest
 from reprise.errors import RepriseError
@@ -349,6 +350,22 @@ def test_negatives_are_uniform_over_what_a_user_has_not_met():
     assert counts[[0, 1, 3]].tolist() == [0, 0, 0]
     expected = draws / (ITEMS - 3)
     assert (counts[counts > 0] - expected).abs().max() < 5 * expected**0.5
+
+
+@pytest.mark.parametrize(("avoid", "never"), [("trained", {0, 1, 2}), ("all", {0, 1, 2, 7, 9})])
+def test_whether_held_out_items_may_be_negatives(avoid, never):
+    """A user is trained on items 0 to 2; item 7 is held out for validation and 9 for the test."""
+    pairs = {"train": [0, 1, 2], "valid": [7], "test": [9]}
+    parts = [np.array([[user, item] for user in range(9) for item in items]) for items in pairs.values()]
+    data = Prepared(9, ITEMS, *parts, "small-world", ordered=True).interactions("train")
+    trainer = trainer_of(data, loss="bce", negatives=200, avoid=avoid)
+    drawn = trainer._batch(trainer._order(0), 0).negatives
+    assert set(drawn.unique().tolist()) == set(range(ITEMS)) - never
+
+
+def test_held_out_items_cannot_be_avoided_where_they_are_not_known():
+    with pytest.raises(RepriseError, match="avoid: all"):
+        trainer_of(laid([[0, 1, 2]]), loss="bce", avoid="all")
 
 
 @pytest.mark.parametrize("loss", ["softmax", "bce", "bpr", "sampled_softmax"])

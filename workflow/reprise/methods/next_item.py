@@ -48,6 +48,11 @@ class Options(NextItemOptions):
         description="softmax over all items, or against sampled items that the user has not met"
     )
     negatives: int = Field(1, ge=1, description="M, sampled items a target; softmax takes none")
+    avoid: Literal["trained", "all"] = Field(
+        "trained",
+        description="which items of a user are never sampled: those of what is trained on; or held-out ones, too, by "
+        "which S3-Rec's code tells what not to push down",
+    )
     samples: Literal["one_pass", "per_prefix", "last_window"] = Field(
         description="every prefix a target, by one pass a user where the model is causal or by a window each; or only "
         "the targets in a user's last window, and then a step counts windows"
@@ -83,6 +88,7 @@ class OfSequences(Wrapper):
 
     holds_target = False  # whether the last target stands in the window itself
     negatives = 0  # sampled items a target
+    avoid = "trained"  # which items of a user are never sampled
     by_length = True  # whether windows of like length may share a batch, which saves padding
     latest_only = False  # whether of a longer history only the last window's items are known
 
@@ -120,6 +126,7 @@ class Method(NextItem):
     ):
         super().__init__(options, model, interactions, generator)
         self.negatives = 0 if options.loss == "softmax" else options.negatives
+        self.avoid = options.avoid
 
     def loss(self, batch: Targets) -> Tensor:
         """The loss of a batch; returns a scalar."""

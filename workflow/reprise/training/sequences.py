@@ -101,6 +101,15 @@ class Epoch:
     totals: list[int]
 
 
+def _unmet(interactions: Interactions, avoid: str) -> Unmet:
+    """What samples items that a user did not meet in what is trained on, or in `all` parts of the data."""
+    if avoid == "all" and interactions.whole is None:
+        raise RepriseError("avoid: all", expected="prepared data, of which all parts are known",
+                           found="interactions alone", fix="say avoid: trained")
+    met = interactions.whole() if avoid == "all" else interactions
+    return Unmet(met, torch.nonzero(interactions.degrees).squeeze(1))
+
+
 def _latest(interactions: Interactions, window: int) -> Interactions:
     """The last `window` rows of every user."""
     place = torch.arange(len(interactions.items), device=interactions.items.device)
@@ -136,7 +145,7 @@ class Trainer(Loop):
         # Batches are equal shares of the epoch and no smaller than the largest window, so that none is left empty.
         self.batch = max(options.batch, int(self.sizes.max()))
         super().__init__(method, device, phase, max(1, int(self.sizes.sum()) // self.batch))
-        self.unmet = Unmet(interactions, torch.nonzero(interactions.degrees).squeeze(1)) if method.negatives else None
+        self.unmet = _unmet(interactions, method.avoid) if method.negatives else None
         self.generator = torch.Generator(device)
         self.optimiser = torch.optim.Adam(method.parameters(), lr=options.learning_rate, fused=True)
         self.epoch: Epoch | None = None
