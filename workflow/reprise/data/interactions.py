@@ -26,7 +26,7 @@ class Interactions:
         What is known of the items, by name; each holds n_items lists.
     user_features : Mapping of str to Lists
         What is known of the users, by name; each holds n_users lists.
-    whole : function or None
+    everything : function or None
         Gives the pairs of all parts of the data, held-out ones too, for a protocol that looks at them.
     """
 
@@ -36,7 +36,7 @@ class Interactions:
     offsets: Tensor
     features: Mapping[str, Lists] = field(default_factory=dict, kw_only=True)
     user_features: Mapping[str, Lists] = field(default_factory=dict, kw_only=True)
-    whole: Callable[[], Interactions] | None = field(default=None, kw_only=True, compare=False)
+    everything: Callable[[], Interactions] | None = field(default=None, kw_only=True, compare=False)
 
     @classmethod
     def of(

@@ -103,8 +103,8 @@ class Prepared:
             {key: laid_out.Lists.of(*values_and_lengths(one), device) for key, one in known.items()}
             for known in (self.features, self.user_features)
         )
-        whole = functools.partial(self.interactions, "+".join(PARTS), device)
-        return replace(laid, features=features, user_features=user_features, whole=whole)
+        everything = functools.partial(self.interactions, "+".join(PARTS), device)
+        return replace(laid, features=features, user_features=user_features, everything=everything)
 
     def statistics(self) -> dict[str, int | float]:
         """Count what a paper's table of data sets counts, and what its split promises of every item."""

@@ -103,10 +103,10 @@ class Epoch:
 
 def _unmet(interactions: Interactions, avoid: str) -> Unmet:
     """What samples items that a user did not meet in what is trained on, or in `all` parts of the data."""
-    if avoid == "all" and interactions.whole is None:
+    if avoid == "all" and interactions.everything is None:
         raise RepriseError("avoid: all", expected="prepared data, of which all parts are known",
                            found="interactions alone", fix="say avoid: trained")
-    met = interactions.whole() if avoid == "all" else interactions
+    met = interactions.everything() if avoid == "all" else interactions
     return Unmet(met, torch.nonzero(interactions.degrees).squeeze(1))
 
 
