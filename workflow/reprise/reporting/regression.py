@@ -42,7 +42,7 @@ def recorded(paper: Paper, config: Config) -> pd.DataFrame:
         dataset, reading, _, method, variant, _ = run
         if absent[dataset]:
             return absent[dataset]
-        if data != here[dataset]:
+        if here[dataset] and data != here[dataset]:
             return f"recorded on {data} data, these are {here[dataset]}"
         if variant == TUNED:
             return "settings were searched"
@@ -62,14 +62,14 @@ def _capped(rows: pd.DataFrame) -> dict[tuple, str]:
 
 
 def _status(paper: Paper, key: str, config: Config) -> str:
-    """What the data at hand are, `official` or `recovered`, say; of a stand-in what the record says of it."""
+    """What the data at hand are, `official` or `recovered`, say; "" where nothing is at hand yet."""
     entry = paper.datasets.get(key)
-    if entry is None or entry.stand_in:
-        return "small-world"
+    if entry is None:
+        return ""
     prepared = Path(config.results, paper.name, key, "data", "stats.json")
     fetched = (Path(config.resources, "raw", source, RECEIPT) for source in entry.readers)
     known = [read_json(path)["status"] for path in (prepared, *fetched) if path.exists()]
-    return max(known, key=STATUSES.index) if known else "official"
+    return max(known, key=STATUSES.index, default="")
 
 
 def recorded_runs(paper: Paper, config: Config) -> list[Run]:
