@@ -70,11 +70,10 @@ def reprise(tmp_path_factory):
                     features=features)  # fmt: skip
     data.save(folder / "results/toy" / WORLD / "data")
     write_json(folder / "results/toy" / WORLD / "data/check.json", {})
-    before = schema.PAPERS
-    schema.PAPERS = folder / "papers"
-    load_paper.cache_clear()
-    yield Stage(folder)
-    schema.PAPERS = before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schema, "PAPERS", folder / "papers")
+        load_paper.cache_clear()
+        yield Stage(folder)
     load_paper.cache_clear()
 
 
