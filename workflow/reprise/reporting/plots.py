@@ -241,7 +241,7 @@ def draw(name: str, results: Results) -> Drawing:
         if engine := figure.get_layout_engine():  # half of what drawing costs, and each file would do it anew
             engine.execute(figure)
             figure.set_layout_engine("none")
-        plotted = plotted.drop(columns=["values"], errors="ignore")
+        plotted = plotted.drop(columns=["values", "which"], errors="ignore")
         return Drawing(figure, plotted, _caption(name, results, drawn))
 
 
