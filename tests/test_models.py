@@ -74,7 +74,7 @@ def data():
         features[scheme] = Lists.of(np.random.default_rng(5).permutation(ITEMS) + 1, np.ones(ITEMS, int))
     features["provider"] = Lists.of(np.arange(ITEMS) * 3 % 7, np.ones(ITEMS, int))
     known = {"gender": Lists.of(np.arange(USERS) % 2, np.ones(USERS, int))}
-    return dataclasses.replace(laid, features=features, user_features=known)
+    return dataclasses.replace(laid, features=features, user_features=known, everything=lambda: laid)
 
 
 def test_every_file_is_used_by_a_paper():
@@ -375,9 +375,10 @@ def small_sequences():
     train = np.array([(user, item) for user, items in enumerate(world.histories) for item in items[:-1]])
     test = np.array([(user, items[-1]) for user, items in enumerate(world.histories)])
     shape = len(world.histories), len(world.successor)
-    data = Interactions.of(train, *shape, ordered=True)
+    data, whole = (Interactions.of(pairs, *shape, ordered=True) for pairs in (train, np.concatenate([train, test])))
     features = {name: Lists.of(world.category, np.ones(shape[1], int)) for name in ("attributes", "provider")}
-    return dataclasses.replace(data, features=features), Ranking(test, train, *shape, "cpu", "none", ordered=True)
+    data = dataclasses.replace(data, features=features, everything=lambda: whole)
+    return data, Ranking(test, train, *shape, "cpu", "none", ordered=True)
 
 
 @pytest.fixture(scope="module")

@@ -108,9 +108,9 @@ def test_seconds_of_another_machine_are_not_judged(monkeypatch):
     monkeypatch.setattr(verdict_rows, "_users_error", lambda *_: 0.0)
     results = SimpleNamespace(paper=PAPER, config=make_config({}), reason=lambda *_: "", under=lambda _: results)
     record = {"table": "3", "dataset": "ml-1m", "backbone": "SASRec", "method": "DACSR", "k": pd.NA, "group": "",
-              "decimals": 2, "mean": 42.0, "values": (42.0,), "gap": None, "variant": "main", "data": "official",
-              "origin": ""}
-    taken = SimpleNamespace(text=lambda *_: "")
+              "decimals": 2, "mean": 42.0, "values": (42.0,), "which": (1,), "gap": None, "variant": "main",
+              "data": "official", "origin": ""}
+    taken = SimpleNamespace(text=lambda *_: "", cap=lambda *_: None)
     verdicts = {metric: verdict_rows._judged(results, "sound", record | dict(metric=metric, printed=printed), taken, {})
                 for metric, printed in (("response_time", 4.24), ("response_ratio", 2.11))}
     words = {metric: one["verdict"] for metric, one in verdicts.items()}
