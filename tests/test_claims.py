@@ -9,7 +9,7 @@ import pytest
 from known_results import Known, claim
 from reprise.errors import RepriseError
 from reprise.papers import load_paper
-from reprise.reporting.claims import parse_claim, parse_claims
+from reprise.reporting.claims import claims_in, parse_claim, parse_claims
 from reprise.reporting.judging import judge_claims
 from reprise.reporting.printed import claims_of, printed_claims, restated
 
@@ -46,14 +46,14 @@ def test_every_claim_of_dacsr_but_nine_can_be_computed():
 
 
 def test_a_claim_without_a_rule_may_have_its_reason_in_paper_yaml():
-    claims = parse_claims(restated(load_paper("decrs"), printed_claims(load_paper("decrs"))))
+    claims = claims_in(load_paper("decrs"))
     reasons = {claim.id: claim.reason for claim in claims if claim.form == "unsupported"}
     assert set(reasons) == {"DR-drift", "DR-sig"} and "no threshold is given" in reasons["DR-drift"]
 
 
 def test_what_dacsrs_text_says_of_figures_3_and_4_holds_in_a_world_where_it_is_so_and_not_in_the_reverse():
     paper = load_paper("dacsr")
-    claims = [claim for claim in parse_claims(restated(paper, printed_claims(paper)))
+    claims = [claim for claim in claims_in(paper)
               if claim.id.startswith(("DA-F3", "DA-F4"))]
     weights, taus = [w / 10 for w in range(1, 11)], [t / 4 for t in range(1, 9)]
     # By the text: with lambda recall falls, DACSR's by more (.30 to .10 for .30 to .20), and CKL falls; DACSR's MRR is

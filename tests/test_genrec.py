@@ -9,9 +9,8 @@ from reprise.papers import Run, claim_ids, load_paper, resolve, spec_code, varia
 from reprise.papers.loading import check
 from reprise.papers.specs import starts_of
 from reprise.reporting.answers import Answers
-from reprise.reporting.claims import parse_claims
+from reprise.reporting.claims import claims_in
 from reprise.reporting.judging import judge_claims
-from reprise.reporting.printed import printed_claims, restated
 from reprise.reporting.results import Results
 from reprise.reporting.shortcuts import shortcuts_of
 from reprise.reporting.tidy import empty
@@ -19,7 +18,7 @@ from reprise.selection import behind, planned, runs_of
 from reprise.tuning import spec_of
 
 PAPER = load_paper("genrec")
-CLAIMS = parse_claims(restated(PAPER, printed_claims(PAPER)))
+CLAIMS = claims_in(PAPER)
 
 
 def test_every_claim_is_read_and_stands_in_one_exhibit():

@@ -8,9 +8,9 @@ from held import most_held
 from reprise.config import make_config
 from reprise.data.generated import generated
 from reprise.papers import Gain, Run, load_paper
-from reprise.reporting.claims import parse_claims
+from reprise.reporting.claims import claims_in
 from reprise.reporting.gains import gain_rows
-from reprise.reporting.printed import claims_of, printed_claims, printed_numbers, restated
+from reprise.reporting.printed import claims_of, printed_numbers
 from reprise.training.execution import Execution
 from reprise.training.run import Job
 
@@ -18,7 +18,7 @@ PAPER = load_paper("ipsrec")
 
 
 def test_every_claim_is_read_and_stands_under_one_table():
-    claims = parse_claims(restated(PAPER, printed_claims(PAPER)))
+    claims = claims_in(PAPER)
     assert len(claims) == 151
     assert not [claim.id for claim in claims if claim.form == "unsupported"]
     shown = [name for exhibit in PAPER.exhibits.values() if exhibit.claims for name in claims_of(PAPER, exhibit)["id"]]

@@ -11,11 +11,10 @@ import pytest
 from reprise.papers import load_paper
 from reprise.reporting import rendering, shortcuts, tables
 from reprise.reporting.claim_rows import judged_claims
-from reprise.reporting.claims import parse_claims
+from reprise.reporting.claims import claims_in
 from reprise.reporting.finished import load_results
 from reprise.reporting.pairs import COLUMNS as PAIR_COLUMNS
 from reprise.reporting.pairs import compare_pairs
-from reprise.reporting.printed import printed_claims, restated
 from reprise.reporting.tables import Block, Entry, Sheet, lay_out, table_frame
 from reprise.reporting.tidy import empty
 from reprise.reporting.verdict_rows import judged
@@ -115,7 +114,7 @@ def test_a_shortcut_stays_with_the_run_that_took_it(results, significance):
     off = numbers[(numbers["method"] == "MF") & numbers["verdict"].str.startswith("off")]
     assert all("max_epochs=5 for 1000" in reason for reason in off["reason"] if reason.startswith("protocol"))
     claims = judged_claims(results)
-    sides = {claim.id: {*claim.lhs, *claim.rhs} for claim in parse_claims(restated(PAPER, printed_claims(PAPER)))}
+    sides = {claim.id: {*claim.lhs, *claim.rhs} for claim in claims_in(PAPER)}
     ran, told = claims["verdict"] != "not run", claims["reason"].str.contains("max_epochs=5 for 1000")
     of_mf = claims["id"].map(lambda key: "MF" in sides[key])
     of_others = claims["id"].map(lambda key: bool({"MACR_MF", "LightGCN"} & sides[key])) & ~of_mf

@@ -86,6 +86,7 @@ class Targets(NamedTuple):
 class OfSequences(Wrapper):
     """What the trainer of sequences wants to know of a method."""
 
+    trainer = "sequences"
     holds_target = False  # whether the last target stands in the window itself
     negatives = 0  # sampled items a target
     avoid = "trained"  # which items of a user are never sampled
@@ -95,8 +96,6 @@ class OfSequences(Wrapper):
 
 class NextItem(OfSequences):
     """What objectives on the next item share: the summary that the model has of each target's prefix."""
-
-    trainer = "sequences"
 
     def __init__(
         self, options: NextItemOptions, model: SequenceModel, interactions: Interactions, generator: torch.Generator

@@ -9,10 +9,10 @@ import pandas as pd
 
 from reprise.evaluation.significance import holm
 from reprise.reporting.answers import Answers
-from reprise.reporting.claims import ALL, Claim, parse_claims
+from reprise.reporting.claims import ALL, Claim, claims_in
 from reprise.reporting.comparisons import NOT_RUN, ClaimVerdict
 from reprise.reporting.judging import judge_claims
-from reprise.reporting.printed import claims_of, printed_claims, restated
+from reprise.reporting.printed import claims_of
 from reprise.reporting.results import Results, under_labels
 from reprise.reporting.shortcuts import Taken
 from reprise.reporting.tidy import ROW
@@ -25,7 +25,7 @@ def judged_claims(results: Results) -> pd.DataFrame:
 
     The size of that family is the exhibit's `family` in `paper.yaml`, however many of its claims could be computed.
     """
-    claims = parse_claims(restated(results.paper, printed_claims(results.paper)))
+    claims = claims_in(results.paper)
     parts = []
     for reading in results.paper.readings:
         part = pd.DataFrame([verdict.__dict__ for verdict in _judged(results, claims, reading)]).assign(

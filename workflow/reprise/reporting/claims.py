@@ -29,7 +29,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from reprise.errors import RepriseError
+from reprise.papers import Paper
 from reprise.reporting.lookup import TEST_SET
+from reprise.reporting.printed import printed_claims, restated
 from reprise.reporting.tidy import dataset_key
 
 KINDS = ("better_than", "worse_than", "monotone", "relative_improvement", "significant")
@@ -86,6 +88,11 @@ class Claim:
     quantifier: str = ""
     family: str = ""
     reason: str = ""
+
+
+def claims_in(paper: Paper) -> tuple[Claim, ...]:
+    """All claims of a paper, as `paper.yaml` restates them."""
+    return parse_claims(restated(paper, printed_claims(paper)))
 
 
 def parse_claims(rows: pd.DataFrame) -> tuple[Claim, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import combinations, product
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from reprise.evaluation.significance import holm, paired_users, two_level_interval, welch
 from reprise.papers import Exhibit, variant_of
-from reprise.reporting.claims import ALL, parse_claims
-from reprise.reporting.printed import claims_of, printed_claims, restated
+from reprise.reporting.claims import ALL, Claim, claims_in
+from reprise.reporting.printed import claims_of
 from reprise.reporting.results import Results
 from reprise.reporting.tidy import OF_USERS, PAIR, read_tidy
 from reprise.selection import datasets_of
@@ -47,7 +47,9 @@ def compare_pairs(results: Results) -> pd.DataFrame:
     """
     known: dict[tuple, dict] = {}
     parts = []
-    pairs = [pair for name in results.paper.exhibits for pair in _pairs(name, results)]
+    claims = claims_in(results.paper)
+    claimed = {name: _claimed(results, exhibit, claims) for name, exhibit in results.paper.exhibits.items()}
+    pairs = [pair for name, named in claimed.items() for pair in _pairs(name, results, named)]
     for pair in tqdm(pairs, desc="compare methods", unit="pair", mininterval=2, disable=len(pairs) < 50):
         view = results.under(pair[0])
         key = (view.config.tuning, *pair[1:])
@@ -60,7 +62,7 @@ def compare_pairs(results: Results) -> pd.DataFrame:
     stand_in = frame["dataset"].map({key: entry.stand_in for key, entry in results.paper.datasets.items()})
     for (name, _, generated), rows in frame.groupby(["exhibit", "reading", stand_in], sort=False):
         exhibit = results.paper.exhibits[name]
-        named = _stood_in(results, exhibit) if generated else _claimed(results, exhibit)
+        named = _stood_in(results, claimed[name]) if generated else claimed[name]
         mine = rows.index[
             [tuple(pair) in named for pair in rows[["dataset", "metric", "k", "lhs", "rhs"]].to_numpy(object)]
         ]
@@ -73,12 +75,12 @@ def read_pairs(folder: Path) -> pd.DataFrame:
     return read_tidy(folder / "significance.csv", COLUMNS)
 
 
-def _pairs(name: str, results: Results) -> Iterator[tuple]:
-    """The pairs of an exhibit that have runs on both sides, a claim's left side first."""
+def _pairs(name: str, results: Results, claimed: set[tuple]) -> Iterator[tuple]:
+    """The pairs of an exhibit that have runs on both sides, the left side of those `claimed` first."""
     exhibit, results = results.paper.exhibits[name], results.under(name)
     if exhibit.groups or exhibit.kind == "times":  # no user has a mean over groups, or a response time
         return
-    named = _claimed(results, exhibit) | _stood_in(results, exhibit)
+    named = claimed | _stood_in(results, claimed)
     sweep = exhibit.kind == "figure" and any("[" in label for label in exhibit.methods)  # its points are not rivals
     for dataset in datasets_of(results.paper, exhibit, results.config):
         for reading in results.paper.readings:
@@ -94,10 +96,10 @@ def _pairs(name: str, results: Results) -> Iterator[tuple]:
                         yield (name, dataset, reading, metric, k, *((b, a) if turned else (a, b)))
 
 
-def _claimed(results: Results, exhibit: Exhibit) -> set[tuple]:
-    """What the exhibit's claims compare: (data set, metric, k, lhs, rhs), of the rows that a claim names one by one."""
+def _claimed(results: Results, exhibit: Exhibit, claims: Iterable[Claim]) -> set[tuple]:
+    """What those of the paper's `claims` that the exhibit answers compare, of the rows that a claim names one by one:
+    (data set, metric, k, lhs, rhs)."""
     answered = set(claims_of(results.paper, exhibit)["id"])
-    claims = parse_claims(restated(results.paper, printed_claims(results.paper)))
     compared = set()
     for claim in (one for one in claims if one.id in answered and one.form == "methods"):
         one_to_one = len(claim.lhs) == len(claim.rhs)
@@ -121,10 +123,10 @@ def _shown(results: Results, exhibit: Exhibit, dataset: str, label: str) -> str 
     return rows.get(variant_of(paper, label, dataset, reading))
 
 
-def _stood_in(results: Results, exhibit: Exhibit) -> set[tuple]:
-    """The same comparisons on every stand-in."""
+def _stood_in(results: Results, claimed: set[tuple]) -> set[tuple]:
+    """The comparisons that are `claimed`, on every stand-in."""
     stand_ins = [key for key, entry in results.paper.datasets.items() if entry.stand_in]
-    return {(key, *compared) for _, *compared in _claimed(results, exhibit) for key in stand_ins}
+    return {(key, *compared) for _, *compared in claimed for key in stand_ins}
 
 
 def _compared(results: Results, dataset: str, reading: str, metric: str, k: int, lhs: str, rhs: str) -> dict:
