@@ -187,6 +187,10 @@ def test_the_record_stage_writes_every_page_and_wants_a_run(tmp_path, folder):
     claims = pd.read_csv(folder / "tables/macr_claims.csv", keep_default_na=False)
     assert len(claims) == 386 * 2 and claims["reason"].str.contains(record.BUDGET, regex=False).any()
     assert not claims["reason"].str.contains("no finished run|left out by").any()
+    # Of Gowalla this record holds not even a count.
+    table = pd.read_csv(folder / "tables/macr_table2.csv", keep_default_na=False)
+    missing = table[table["reason"] != ""].groupby("dataset")["reason"].agg(set)
+    assert record.BUDGET in missing["adressa"] and missing["gowalla"] == {record.UNPREPARED}
     assert {f"figures/macr_{name}.png" for name in PAPER.figures} <= names
     assert main(["record", "macr", "--config", f"results={tmp_path / 'nowhere'}", "datasets=adressa"]) == 1
     assert set(PROVENANCE) <= set(record.read_runs("macr").columns)

@@ -33,6 +33,7 @@ from reprise.reporting.tidy import (
 SUMMARY = [*CELL, "mean", "sd", "seeds", "atol", "device", "data"]
 ATOL = 1e-6
 BUDGET = "budget: no run of it is on record yet"
+UNPREPARED = "data: no session of record has prepared them"
 IDENTITY = [*RUN, "device", "threads", "fingerprint"]
 PLACE = ["seed", "device", "threads"]  # of two runs of one cell: who must agree
 TIMED = ("wall_s", "peak_bytes", *TIMES)  # what moves with the weather
@@ -167,6 +168,8 @@ def keep_study(results: Path, force: bool = False) -> None:
 
 def with_record(results: Results) -> Results:
     """The results, and from the record what has no local run; `origin` in their frame says which, with device and date.
+
+    Of a run that the record's pages lack, `absent` says whether its data were missing, too.
     """
     config, frame = results.config, results.frame
     runs = _one_a_seed(newest(read_runs(results.paper.name)))
@@ -176,6 +179,9 @@ def with_record(results: Results) -> Results:
         and (not reading or config.keeps("readings", reading))
         for dataset, method, reading in zip(runs["dataset"], runs["method"], runs["reading"], strict=True)
     ]
+    seen = set(runs["dataset"])
+    absent = {run: UNPREPARED if reason == BUDGET and run.dataset not in seen else reason
+              for run, reason in results.absent.items()}
     local = pd.MultiIndex.from_frame(frame[ROW])
     runs = runs[pd.Series(selected, index=runs.index, dtype=bool) & ~pd.MultiIndex.from_frame(runs[ROW]).isin(local)]
     shown = _with_devices(runs)
@@ -187,4 +193,4 @@ def with_record(results: Results) -> Results:
     spreads = read_spreads(results.paper.name).merge(runs[[*IDENTITY, *MEASURED]], on=[*IDENTITY, *MEASURED])
     numbers = [np.array(text.split(), dtype=float) * UNIT for text in spreads["spread"]]
     spreads = spreads.assign(users=spreads["users"].astype(int), spread=pd.Series(numbers, spreads.index, dtype=object))
-    return replace(results, frame=frame, spreads=spreads)
+    return replace(results, frame=frame, absent=absent, spreads=spreads)
