@@ -157,10 +157,12 @@ def test_decrs_is_the_model_with_one_more_vector(model, m, m_pairs):
     assert bool((built.group_rows.grad != 0).all()) and not built.expected.requires_grad
 
 
-def test_the_priors_by_hand():
-    # Rows: items 0, 0 and 2; groups {0}, {0} and {0, 1}. The catalogue: items 0 to 3, item 3 of group 2.
+@pytest.mark.parametrize("third", [2, 5])
+def test_the_priors_by_hand(third):
+    # Rows: items 0, 0 and 2; groups {0}, {0} and {0, 1}. The catalogue: items 0 to 3, item 3 of the `third` group. If
+    # that is numbered 5, groups 2 to 4 have no item: they are no groups of the model, and get no share.
     data = Interactions.of(np.array([[0, 0], [1, 0], [1, 2]]), 2, 4)
-    data = dataclasses.replace(data, features={"attributes": lists([[0], [1], [0, 1], [2]])})
+    data = dataclasses.replace(data, features={"attributes": lists([[0], [1], [0, 1], [third]])})
     assert prior_of(data, "interaction").tolist() == pytest.approx([2.5 / 3, 0.5 / 3, 0])
     assert prior_of(data, "catalogue").tolist() == [1.5 / 4, 1.5 / 4, 1 / 4]
     assert prior_of(data, "uniform").tolist() == pytest.approx([1 / 3] * 3)
