@@ -251,6 +251,14 @@ def test_a_stopwatch_is_held_to_what_ran_and_the_first_row_is_no_condition(based
     assert "response_time" in set(found["metric"]) and "response_ratio" not in set(found["metric"])
 
 
+@pytest.mark.parametrize(("load", "warned"), [(0.9, False), (2.0, True)])
+def test_a_stopwatch_says_when_something_else_is_running(based, monkeypatch, capsys, load, warned):
+    assert based.run("CaliRec") == 0
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
+    assert based("clock", "toy", WORLD, "table3", "sound", methods="CaliRec") == 0
+    assert ("at work on something else (load 2.0)" in capsys.readouterr().err) == warned
+
+
 def test_a_stopwatch_without_a_run_says_so(reprise, capsys):
     assert reprise("clock", "toy", WORLD, "table3", "printed") == 1
     assert "a finished run of one of its rows" in capsys.readouterr().err

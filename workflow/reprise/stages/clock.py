@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from reprise.tuning import shown_under
 
 HELP = "measure how long the methods of a table take to make a list, on the CPU"
 logger = logging.getLogger("reprise")
+BUSY = 1.5  # load of the last minute; this process and its start make one
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +60,8 @@ def main(args: argparse.Namespace, config: Config) -> None:
             logger.info("%s: not measured, as it has no finished run", label)
     if not methods:
         raise RepriseError(f"clock {args.table}", expected="a finished run of one of its rows", found="none")
+    if (load := os.getloadavg()[0]) > BUSY:
+        logger.warning("clock: the machine is at work on something else (load %.1f); seconds will be too long", load)
     seconds = clock(methods, max(exhibit.ks), exhibit.one_by_one)
     rows = [(label, number, value) for label, values in seconds.items() for number, value in enumerate(values, 1)]
     path = Path(config.results, args.paper, args.dataset, "times", args.table, f"{args.reading}.csv")
