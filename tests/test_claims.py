@@ -34,7 +34,8 @@ def test_every_claim_of_dacsr_but_nine_can_be_computed():
     twice = [claim for claim in unread if claim.id.startswith("DA-X-")]
     (absent,) = [claim for claim in unread if claim not in twice]  # "no significance test is reported"
     assert (absent.id, absent.reason) == ("DA-sig", "nothing to compute: it says what the paper leaves out")
-    assert {claim.reason for claim in twice} == {"both tables show the same runs here; of the eight printed pairs two agree"}
+    assert {claim.reason for claim in twice} == {
+        "both tables show the same runs here; of the eight printed pairs two agree"}
     assert len(twice) == 8
     assert len(claims) == 146 and {c.form for c in claims} - {absent.form} == {"methods", "across", "gains", "sweep"}
     named = {name for claim in claims if claim.form == "methods" for name in (*claim.lhs, *claim.rhs)}
