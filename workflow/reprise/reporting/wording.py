@@ -23,6 +23,10 @@ LABELS = {
     "response_time": "1e-4 s a list",
     "response_ratio": "times the first row's",
     "provider_interactions": "Interactions with providers",
+    "features_unprefixed": "Features by value alone",
+    "train_sequences": "Training sequences",
+    "test_sequences": "Test sequences",
+    "avg_sequence_length": "Average length",
     "avg_items_per_user": "Items per user",
     "avg_users_per_item": "Users per item",
 }
