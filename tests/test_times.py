@@ -56,6 +56,15 @@ def test_passes_take_turns_and_batches_start_afresh(monkeypatch):
     assert turns == [3, 30] * 6  # the warm-up, then five passes each
 
 
+def test_what_depends_on_no_user_may_be_kept(monkeypatch):
+    now, said = [0.0], []
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
+    users = np.stack([np.arange(600), np.zeros(600, int)], 1)
+    tasks = {name: (Slow(3, now, said), Ranking(users, users, 600, 4, "cpu", "none"), {}) for name in ("anew", "once")}
+    timing.clock(tasks, 2, kept=["once"])
+    assert said.count("forgot") == len(said) / 3 == 18  # 6 passes of 3 batches, of one of the two rows
+
+
 def test_one_user_at_a_time(monkeypatch):
     now, said = [0.0], []
     monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])

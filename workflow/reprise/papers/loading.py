@@ -80,9 +80,11 @@ def _check_exhibit(paper: Paper, name: str, where: str) -> None:
         for reading in paper.readings if settings else ():
             for key in exhibit.datasets:
                 resolve(paper, key, reading, label)
-    for gain in exhibit.gains:
-        for label in set((gain.of, *gain.over)) - set((*exhibit.methods, *exhibit.floor)):
-            raise RepriseError(f"{where}, {name}, gains", expected="rows of the table", found=label)
+    of_rows = {"gains": {label for gain in exhibit.gains for label in (gain.of, *gain.over)},
+               "one_by_one": set(exhibit.one_by_one), "kept": set(exhibit.kept)}
+    for key, labels in of_rows.items():
+        for label in sorted(labels.difference(exhibit.methods, exhibit.floor)):
+            raise RepriseError(f"{where}, {name}, {key}", expected="rows of the table", found=label)
     if exhibit.groups and exhibit.groups not in paper.groups:
         raise RepriseError(f"{where}, {name}", expected=f"groups: {exhibit.groups}: edges", found="none")
     if exhibit.claims and not exhibit.family:

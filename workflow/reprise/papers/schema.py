@@ -165,6 +165,9 @@ class Exhibit(Settings):
     metrics: tuple[str, ...] = ()
     ks: tuple[int, ...] = (20,)
     one_by_one: tuple[str, ...] = Field((), description="rows of a table of times that get one user at a time")
+    kept: tuple[str, ...] = Field(
+        (), description="rows of a table of times that make what depends on no user once, not in every batch"
+    )
     claims: tuple[str, ...] = Field(
         (), description="ids of claims.csv that it answers, ranges `C001-C322`, families `T2-*`"
     )

@@ -62,7 +62,7 @@ def main(args: argparse.Namespace, config: Config) -> None:
         raise RepriseError(f"clock {args.table}", expected="a finished run of one of its rows", found="none")
     if (load := os.getloadavg()[0]) > BUSY:
         logger.warning("clock: the machine is at work on something else (load %.1f); seconds will be too long", load)
-    seconds = clock(methods, max(exhibit.ks), exhibit.one_by_one)
+    seconds = clock(methods, max(exhibit.ks), exhibit.one_by_one, exhibit.kept)
     rows = [(label, number, value) for label, values in seconds.items() for number, value in enumerate(values, 1)]
     path = Path(config.results, args.paper, args.dataset, "times", args.table, f"{args.reading}.csv")
     with replacing(path) as beside:
