@@ -47,7 +47,7 @@ def test_its_windows_are_the_prefixes_of_the_last_window():
 
 def batch_of(method, data):
     windows = latest(data, torch.arange(len(LISTS)), 6)
-    batch = type("Batch", (), {"windows": windows})
+    batch = type("Batch", (), {"parts": (windows,)})
     torch.manual_seed(4)
     loss = method.loss(batch)
     torch.manual_seed(4)  # the first draw says what is masked; the last item of a window always is

@@ -121,6 +121,41 @@ def test_batches_share_out_the_epoch(kind):
     assert seen[0] != seen[1]
 
 
+def test_a_target_weighs_the_same_whoever_shares_its_batch():
+    """A step of 32 windows takes a mean over its targets: with windows of like length together, a user's one target
+    would weigh as much as another's six."""
+    data = laid([[1] * (2 if user % 2 else WINDOW + 1) for user in range(1000)])
+    trainer = make_trainer(build(spec(samples="last_window"), data, 1, "search"), data, options(batch=32), 1, "search")
+    weights = {1: [], WINDOW: []}
+    for epoch in map(trainer._order, range(4)):
+        for place in range(trainer.steps_per_epoch):
+            batch = trainer._batch(epoch, place)
+            for length in batch.windows.lengths.tolist():
+                weights[length] += [1 / len(batch.items)] * length
+    # Of 32 windows 16 +- 2.8 are long: a step has 112 +- 14 targets, so the mean of 1 / targets differs by some 3 %.
+    assert np.mean(weights[1]) / np.mean(weights[WINDOW]) == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("kind", ["one_pass", "per_prefix", "last_window"])
+def test_parts_of_a_batch_are_its_windows_with_less_padding(kind):
+    data = laid(histories(longest=4 * WINDOW))
+    trainer = trainer_of(data, samples=kind)
+    trainer.method.eval()
+    epoch, fewer = trainer._order(0), 0
+    for place in range(trainer.steps_per_epoch):
+        batch = trainer._batch(epoch, place)
+        windows, width = batch.windows, batch.windows.items.shape[1]
+        padded = [torch.nn.functional.pad(part.items, (0, width - part.items.shape[1]), value=ITEMS)
+                  for part in batch.parts]
+        assert torch.equal(torch.cat(padded), windows.items)
+        assert torch.equal(torch.cat([part.users for part in batch.parts]), windows.users)
+        assert torch.equal(torch.cat([part.lengths for part in batch.parts]), windows.lengths)
+        fewer += windows.items.numel() - sum(part.items.numel() for part in batch.parts)
+        whole = trainer.method.model.states(windows).flatten(0, 1)[batch.places]
+        torch.testing.assert_close(trainer.method.summaries(batch), whole, rtol=1e-5, atol=1e-5)
+    assert (fewer > 0) == (kind != "one_pass")
+
+
 def test_batches_hold_about_the_same_number_of_targets():
     trainer = trainer_of(laid(histories(longest=4 * WINDOW)))
     totals = trainer._order(0).totals
@@ -564,16 +599,17 @@ def test_masked_loss_is_the_mean_over_what_was_drawn(drop_first):
     torch.manual_seed(3)
     loss = method.loss(batch)
     torch.manual_seed(3)
-    positions, drawn = method.draw(batch.windows)
     terms = []
-    for row, (places, real) in enumerate(zip(positions.tolist(), drawn.tolist(), strict=True)):
-        masked = batch.windows.items[row].clone()
-        masked[[place for place, there in zip(places, real, strict=True) if there]] = method.model.mask
-        for place, there in zip(places, real, strict=True):
-            if there and not (drop_first and place == 0):
-                window = type(batch.windows)(batch.windows.users[row : row + 1], masked[None],
-                                             batch.windows.lengths[row : row + 1])
-                state = method.model.masked(window, torch.tensor([[place]]))[0, 0]
-                table, bias = method.model.output()
-                terms.append(-(table @ state + bias).log_softmax(0)[batch.windows.items[row, place]])
+    for windows in batch.parts:
+        positions, drawn = method.draw(windows)
+        for row, (places, real) in enumerate(zip(positions.tolist(), drawn.tolist(), strict=True)):
+            masked = windows.items[row].clone()
+            masked[[place for place, there in zip(places, real, strict=True) if there]] = method.model.mask
+            for place, there in zip(places, real, strict=True):
+                if there and not (drop_first and place == 0):
+                    window = windows.part(row, row + 1, len(masked))._replace(items=masked[None])
+                    state = method.model.masked(window, torch.tensor([[place]]))[0, 0]
+                    table, bias = method.model.output()
+                    terms.append(-(table @ state + bias).log_softmax(0)[windows.items[row, place]])
+    assert len(batch.parts) > 1
     assert loss.item() == pytest.approx(torch.stack(terms).mean().item(), rel=1e-5)

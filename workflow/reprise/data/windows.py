@@ -26,6 +26,10 @@ class Windows(NamedTuple):
     items: Tensor
     lengths: Tensor
 
+    def part(self, start: int, stop: int, width: int) -> Windows:
+        """Rows `start` to `stop`, of which none is longer than `width`, without the columns behind it."""
+        return Windows(self.users[start:stop], self.items[start:stop, :width], self.lengths[start:stop])
+
 
 def cut(history: Interactions, users: Tensor, ends: Tensor, width: int) -> Windows:
     """The last `width` of the first `ends` [B] items of `users` [B]; `history` keeps its rows in order of time."""

@@ -56,8 +56,6 @@ class Method(NextItem):
                 expected="samples: per_prefix, as one pass does not give the providers' summary after each item",
                 found="one_pass", fix="set samples: per_prefix, or weight: 0",
             )
-        # A batch is what a summary is told apart from: in one of like lengths those are prefixes as long as its own.
-        self.by_length = options.samples == "one_pass" or not options.weight
 
     def loss(self, batch: Targets) -> Tensor:
         """The loss of a batch; returns a scalar."""
@@ -73,11 +71,11 @@ class Method(NextItem):
     def summaries(self, batch: Targets, model: SequenceModel | None = None) -> Tensor:
         """What the model, or another, knows of the items before each target, [T, D]."""
         if self.options.samples == "per_prefix":  # each window ends before its one target
-            return (model or self.model).last(batch.windows)
+            return torch.cat([(model or self.model).last(part) for part in batch.parts])
         return super().summaries(batch, model)
 
     def both(self, batch: Targets) -> tuple[Tensor, Tensor]:
         """h_i and h_p before each target, [T, D] each."""
         if self.options.samples == "per_prefix":
-            return self.model.last_streams(batch.windows)
-        return tuple(states.flatten(0, 1)[batch.places] for states in self.model.streams(batch.windows))
+            return tuple(map(torch.cat, zip(*map(self.model.last_streams, batch.parts), strict=True)))
+        return tuple(map(batch.at_places, zip(*map(self.model.streams, batch.parts), strict=True)))

@@ -46,13 +46,16 @@ class Method(OfSequences):
 
     def loss(self, batch: Targets) -> Tensor:
         """The loss of a batch; returns a scalar."""
-        positions, drawn = self.draw(batch.windows)
-        counted = drawn & self.model.counted(positions)
-        states = self.model.masked(batch.windows, positions)
-        items = batch.windows.items.gather(1, positions)
+        states, items, counted = (torch.cat(some) for some in zip(*map(self.masked, batch.parts), strict=True))
         table, bias = self.model.output()
-        return softmax_over_items(
-            states.flatten(0, 1), table, items.flatten(), bias, counted.flatten(), self.options.logits)
+        return softmax_over_items(states, table, items, bias, counted, self.options.logits)
+
+    def masked(self, windows: Windows) -> tuple[Tensor, Tensor, Tensor]:
+        """The states of B * M masked places [B * M, D], what stood there, and which of them count, both [B * M]."""
+        positions, drawn = self.draw(windows)
+        counted = drawn & self.model.counted(positions)
+        states = self.model.masked(windows, positions)
+        return states.flatten(0, 1), windows.items.gather(1, positions).flatten(), counted.flatten()
 
     def draw(self, windows: Windows) -> tuple[Tensor, Tensor]:
         """Positions to mask [B, M], and which of them were drawn, [B, M] bool; the others repeat the row's first."""

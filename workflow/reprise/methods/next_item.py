@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -74,6 +76,9 @@ class Targets(NamedTuple):
         Sampled items, or [T, 0].
     ends : Tensor [B] int64
         Among how many first items of its user a window holds the last.
+    parts : tuple of Windows
+        The same windows in the same order, those of like length together without the padding that the longest of all
+        asks for: what is read a part at a time costs less. One part where all are of like length.
     """
 
     windows: Windows
@@ -81,6 +86,17 @@ class Targets(NamedTuple):
     items: Tensor
     negatives: Tensor
     ends: Tensor
+    parts: tuple[Windows, ...]
+
+    def at_places(self, states: Sequence[Tensor]) -> Tensor:
+        """Of the states [B_p, L_p, D] of each of `parts` those at `places`, [T, D]."""
+        if len(states) == 1:
+            return states[0].flatten(0, 1)[self.places]
+        device, width = self.places.device, self.windows.items.shape[1]
+        before = itertools.accumulate((len(part) * part.shape[1] for part in states), initial=0)
+        first = torch.cat([torch.arange(len(part), device=device) * part.shape[1] + start
+                           for part, start in zip(states, before, strict=False)])  # the place of each row's column 0
+        return torch.cat([part.flatten(0, 1) for part in states])[first[self.places // width] + self.places % width]
 
 
 class OfSequences(Wrapper):
@@ -90,7 +106,6 @@ class OfSequences(Wrapper):
     holds_target = False  # whether the last target stands in the window itself
     negatives = 0  # sampled items a target
     avoid = "trained"  # which items of a user are never sampled
-    by_length = True  # whether windows of like length may share a batch, which saves padding
     latest_only = False  # whether of a longer history only the last window's items are known
 
 
@@ -111,7 +126,9 @@ class NextItem(OfSequences):
     def summaries(self, batch: Targets, model: SequenceModel | None = None) -> Tensor:
         """What the model, or another, knows before each target, [T, D]."""
         model = model or self.model
-        return model.states(batch.windows).flatten(0, 1)[batch.places] if model.causal else model.last(batch.windows)
+        if model.causal:
+            return batch.at_places([model.states(part) for part in batch.parts])
+        return torch.cat([model.last(part) for part in batch.parts])
 
 
 class Method(NextItem):

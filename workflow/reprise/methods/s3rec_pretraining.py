@@ -50,8 +50,11 @@ class Method(OfSequences):
         self.unmet = Unmet(interactions, torch.nonzero(interactions.degrees).squeeze(1))
 
     def loss(self, batch: Targets) -> Tensor:
-        """The loss of a batch; returns a scalar."""
-        windows, model, weigh = batch.windows, self.model, self.options
+        """The loss of a batch, a sum over its windows; returns a scalar."""
+        return torch.stack([self._loss(part) for part in batch.parts]).sum()
+
+    def _loss(self, windows: Windows) -> Tensor:
+        model, weigh = self.model, self.options
         there, last = real(windows), windows.lengths[:, None] - 1
         column = torch.arange(there.shape[1], device=there.device)
         masked = there & ((torch.rand(there.shape, device=there.device) < weigh.share) | (column == last))

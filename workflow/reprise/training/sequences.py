@@ -1,7 +1,8 @@
-"""The trainer of sequence models: windows of like length, a fixed number of targets a step, and Adam."""
+"""The trainer of sequence models: a fixed number of targets, or of windows, a step, and Adam."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,8 @@ from reprise.training.build import derived_seed
 from reprise.training.loop import Loop
 from reprise.training.options import Training
 
-POOL = 64  # batches that are drawn together and sorted by length, so that windows of a batch need little padding
+PARTS = {"cpu": 8, "cuda": 1}  # of a batch of all lengths: a part needs no more columns than its longest window has
+POOL = 64  # batches that are drawn together and, of `one_pass`, sorted by length, so that they need little padding
 
 
 @dataclass(frozen=True)
@@ -93,12 +95,15 @@ class Epoch:
         Batch b holds samples `bounds[b]` to `bounds[b + 1]`.
     widths, totals : list of int
         Longest window and number of targets of each batch; known on the host, so that the device is not waited for.
+    parts : list of list of (int, int, int)
+        Of each batch first row, last row + 1 and longest window of each part (`Targets.parts`).
     """
 
     columns: Tensor
     bounds: list[int]
     widths: list[int]
     totals: list[int]
+    parts: list[list[tuple[int, int, int]]]
 
 
 def _unmet(interactions: Interactions, avoid: str) -> Unmet:
@@ -119,8 +124,12 @@ def _latest(interactions: Interactions, window: int) -> Interactions:
 class Trainer(Loop):
     """A step is a batch of about `batch` targets (of windows, for `last_window`); an epoch sees every target once.
 
-    Where the method's windows hold their last target (`holds_target`), only the windows of a batch mean anything. Where
-    samples of a batch are compared with each other, not `by_length`, which of them share one is drawn from all.
+    Where the method's windows hold their last target (`holds_target`), only the windows of a batch mean anything.
+
+    Which windows share a batch is drawn from all, but for `one_pass`, which puts windows of like length together: a
+    step has as many targets there either way. Elsewhere it would not be the same training: steps of as many windows
+    would have few targets or many, so that a mean over them weighs a short history's several times as much; and
+    samples that are compared with each other would be compared with such as are as long alone.
 
     Nothing random is carried from step to step: the order of an epoch follows from its number, and before every step
     the generators, PyTorch's global ones included, from which dropout is drawn, are seeded by the step's number.
@@ -136,7 +145,7 @@ class Trainer(Loop):
         device = interactions.items.device
         self.window = method.model.window
         laid = _latest(interactions, self.window) if method.latest_only else interactions
-        self.options, self.data, self.seed = options, laid, seed
+        self.options, self.data, self.seed, self.by_length = options, laid, seed, kind == "one_pass"
         strided = kind == "one_pass" and method.options.long_history == "strided"
         self.samples = Samples.of(laid.degrees.cpu().numpy(), self.window, kind, strided)
         if not len(self.samples.users):
@@ -168,31 +177,42 @@ class Trainer(Loop):
         return loss.detach()
 
     def _order(self, number: int) -> Epoch:
-        """Shuffle, sort by length within pools if the method lets it, cut into batches, and shuffle those."""
+        """Shuffle, sort by length within pools if `by_length`, cut into batches, and shuffle those."""
         rng = np.random.default_rng(derived_seed(self.seed, f"{self.phase}/order/{number}"))
         order = rng.permutation(len(self.sizes))
-        if self.method.by_length:
+        if self.by_length:
             pool = (np.cumsum(self.sizes[order]) - 1) // (POOL * self.batch)
             order = order[np.lexsort((self.samples.ends[order], pool))]
         before = np.cumsum(self.sizes[order]) - self.sizes[order]
         share = before * self.steps_per_epoch // self.sizes.sum()
         batch = rng.permutation(self.steps_per_epoch)[share]
-        by_batch = np.argsort(batch, kind="stable")
-        order = order[by_batch]
+        lengths = np.minimum(self.samples.ends[order], self.window)
+        by_batch = np.lexsort([batch] if self.by_length else [-lengths, batch])
+        order, lengths = order[by_batch], lengths[by_batch]
         columns = np.stack([part[order] for part in vars(self.samples).values()])
         bounds = np.searchsorted(batch[by_batch], np.arange(self.steps_per_epoch + 1))
-        widths = np.maximum.reduceat(np.minimum(columns[1], self.window), bounds[:-1])
+        widths = np.maximum.reduceat(lengths, bounds[:-1])
         totals = np.add.reduceat(columns[2], bounds[:-1])
+        parts = [self._parts(lengths[start:stop]) for start, stop in itertools.pairwise(bounds.tolist())]
         return Epoch(
-            torch.from_numpy(columns).to(self.device), bounds.tolist(), widths.tolist(), totals.tolist()
+            torch.from_numpy(columns).to(self.device), bounds.tolist(), widths.tolist(), totals.tolist(), parts
         )
+
+    def _parts(self, lengths: np.ndarray) -> list[tuple[int, int, int]]:
+        """Cut a batch whose windows have `lengths` into parts, as `Epoch` has them."""
+        if self.by_length:
+            return [(0, len(lengths), int(lengths.max()))]
+        cuts = np.unique(np.linspace(0, len(lengths), PARTS[self.device.type] + 1).astype(int)).tolist()
+        return [(start, stop, int(lengths[start])) for start, stop in itertools.pairwise(cuts)]  # longest first
 
     def _batch(self, epoch: Epoch, place: int) -> Targets:
         users, ends, counts = epoch.columns[:, epoch.bounds[place] : epoch.bounds[place + 1]]
         width, total = epoch.widths[place], epoch.totals[place]
-        windows = cut(self.data, users, ends, width)
+        windows, more = cut(self.data, users, ends, width), 0
         if self.method.holds_target:
-            windows = cut(self.data, users, ends + 1, min(width + 1, self.window))
+            windows, more = cut(self.data, users, ends + 1, min(width + 1, self.window)), 1
+        parts = tuple(windows.part(start, stop, min(longest + more, self.window))
+                      for start, stop, longest in epoch.parts[place])
         rows = torch.arange(len(users), device=self.device)
         owner = torch.repeat_interleave(rows, counts, output_size=total)
         back = torch.cumsum(counts, 0)[owner] - torch.arange(total, device=self.device)  # counts..1 in every window
@@ -204,7 +224,7 @@ class Trainer(Loop):
                 (total, self.method.negatives), generator=self.generator, device=self.device, dtype=torch.float64
             )
             negatives = self.unmet.at(users[owner][:, None].expand_as(chance), chance)
-        return Targets(windows, places, items, negatives, ends)
+        return Targets(windows, places, items, negatives, ends, parts)
 
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, object]) -> None:
         """Put back what `state` gave."""
