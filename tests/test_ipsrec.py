@@ -25,6 +25,18 @@ def test_every_claim_is_read_and_stands_under_one_table():
     assert sorted(shown) == sorted(claim.id for claim in claims)
 
 
+def test_claims_in_prose_compare_what_they_say():
+    found = {claim.id: claim for claim in claims_in(PAPER)}
+    best, every, drop = found["I091"], found["I095"], found["I151"]
+    assert (best.lhs, best.rhs, best.alternatives) == (("IPSRec-S", "IPSRec-C"), ("SASRec",), True)
+    assert (best.metrics, best.ks, best.value, best.datasets) == (("hr",), (5,), 0.076, ("tmall",))
+    # 2 variants over 4 baselines in 3 metrics at 2 cut-offs: 48 pairs.
+    assert (every.lhs, every.rhs) == (("IPSRec-S", "IPSRec-C"), ("GRU4Rec", "Caser", "SASRec", "SR-GNN"))
+    assert (every.metrics, every.ks, every.alternatives) == (("hr", "mrr", "ndcg"), (5, 10), False)
+    assert (drop.lhs, drop.rhs) == (("IPSRec-S", "IPSRec-C"), ("IPSRec-S w/o CL", "IPSRec-C w/o CL"))
+    assert (drop.metrics, drop.ks, drop.datasets) == (("hr", "mrr", "ndcg"), (5,), ("tmall", "twitch", "wechat"))
+
+
 def test_every_printed_number_has_a_cell():
     printed = printed_numbers(PAPER)
     cells = {(name.removeprefix("table"), dataset, method, metric, k)

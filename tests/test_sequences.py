@@ -613,3 +613,14 @@ def test_masked_loss_is_the_mean_over_what_was_drawn(drop_first):
                     terms.append(-(table @ state + bias).log_softmax(0)[windows.items[row, place]])
     assert len(batch.parts) > 1
     assert loss.item() == pytest.approx(torch.stack(terms).mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "bce"])
+def test_a_model_s_penalty_is_part_of_the_loss(loss):
+    data = laid(histories())
+    trainer = trainer_of(data, loss=loss, samples="one_pass")
+    batch = trainer._batch(trainer._order(0), 0)
+    trainer.method.eval()
+    plain = trainer.method.loss(batch).item()
+    trainer.method.model.penalty = lambda: 3.0
+    assert trainer.method.loss(batch).item() == pytest.approx(plain + 3, rel=1e-5)
