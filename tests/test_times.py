@@ -114,7 +114,6 @@ def test_seconds_of_another_machine_are_not_judged(monkeypatch):
     from reprise.reporting import verdict_rows
 
     monkeypatch.setattr(verdict_rows, "departure", lambda *_: "")
-    monkeypatch.setattr(verdict_rows, "_users_error", lambda *_: 0.0)
     results = SimpleNamespace(paper=PAPER, config=make_config({}), reason=lambda *_: "", under=lambda _: results)
     record = {"table": "3", "dataset": "ml-1m", "backbone": "SASRec", "method": "DACSR", "k": pd.NA, "group": "",
               "decimals": 2, "mean": 42.0, "values": (42.0,), "which": (1,), "gap": None, "variant": "main",

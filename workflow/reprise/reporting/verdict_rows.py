@@ -12,7 +12,7 @@ from reprise.papers import MAIN, TUNED, Paper, load_paper, resolve
 from reprise.reporting.printed import printed_numbers
 from reprise.reporting.results import Results, under_labels
 from reprise.reporting.shortcuts import Taken
-from reprise.reporting.tidy import STATISTICS, cells
+from reprise.reporting.tidy import OF_USERS, STATISTICS, cells
 from reprise.reporting.verdicts import UNKNOWN, UNRESOLVED, Circumstances, judge_number
 from reprise.reporting.wording import missing
 from reprise.selection import licences_of
@@ -176,7 +176,9 @@ def _seeds(seeds: tuple[int, ...]) -> str:
 
 
 def _users_error(results: Results, dataset: str, reading: str, method: str, record: dict) -> float:
-    """Standard error over users of the seed-averaged metric; 0 where nothing is known of them."""
+    """Standard error over users of the seed-averaged metric; 0 where nothing is known of them, as of response times."""
+    if record["metric"] not in OF_USERS:
+        return 0.0
     found = results.sample(dataset, reading, method, record["metric"], int(record["k"]))
     return found.users_error() if found else 0.0
 
