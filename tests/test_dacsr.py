@@ -51,6 +51,21 @@ def test_figure3_draws_each_metric_of_both_methods_against_lambda():
     assert rings == {"paper, Table 2: DACSR": [[0.5, 0.3844]], "paper, Table 2: CaliRec": [[0.5, 0.3616]]}
 
 
+def test_figure3_gives_a_method_one_colour_whatever_has_run():
+    """Of DACSR one point has run, of CaliRec all: it comes first by lambda, and must not take DACSR's colour."""
+    def colours(weights):
+        def values(label):
+            method, settings = PAPER.row(label)
+            return [(metric, 20, "", level) for metric, level in LEVEL.items()
+                    if method == "CaliRec" or settings["weight"] in weights]
+
+        lines = drawn("figure3", values).figure.axes[0].get_lines()
+        return {line.get_label(): line.get_color() for line in lines if line.get_label() in ("DACSR", "CaliRec")}
+
+    few, all_of_them = colours([0.5]), colours([w / 10 for w in range(1, 11)])
+    assert few == all_of_them and len(set(few.values())) == 2
+
+
 def test_figure4_has_an_axis_each_for_calibration_and_accuracy():
     def values(label):
         tau = PAPER.row(label)[1]["temperature"]

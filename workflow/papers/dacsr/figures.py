@@ -18,11 +18,14 @@ def figure3(canvas: Canvas) -> tuple[Figure, pd.DataFrame]:
     if cells.empty:
         return nothing_to_draw(canvas), cells
     metrics, rows = canvas.exhibit.metrics, list(cells.groupby(["dataset", "reading"], sort=False))
+    styles = {name: style for style, name in enumerate(dict.fromkeys(  # the same in every panel, whatever has run there
+        canvas.paper.row(label)[0] for label in canvas.exhibit.methods))}
     figure = Figure(figsize=(3.1 * len(metrics), 2.6 * len(rows)), layout="constrained")
     panels = figure.subplots(len(rows), len(metrics), squeeze=False, sharex=True)
     for row, ((dataset, reading), part) in zip(panels, rows, strict=True):
         for axes, metric in zip(row, metrics, strict=True):
-            for style, (method, points) in enumerate(part[part["metric"] == metric].groupby("row", sort=False)):
+            for method, points in part[part["metric"] == metric].groupby("row", sort=False):
+                style = styles[method]
                 line(axes, points, "point", style, method)
                 _printed_points(axes, canvas, dataset, method, metric, style)
             axes.set_ylabel(metric_label(metric, 20))
