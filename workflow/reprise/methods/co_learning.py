@@ -71,7 +71,7 @@ class Method(NextItem):
     def summaries(self, batch: Targets, model: SequenceModel | None = None) -> Tensor:
         """What the model, or another, knows of the items before each target, [T, D]."""
         if self.options.samples == "per_prefix":  # each window ends before its one target
-            return torch.cat([(model or self.model).last(part) for part in batch.parts])
+            return batch.of_parts((model or self.model).last)
         return super().summaries(batch, model)
 
     def both(self, batch: Targets) -> tuple[Tensor, Tensor]:

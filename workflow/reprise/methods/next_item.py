@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -88,6 +88,10 @@ class Targets(NamedTuple):
     ends: Tensor
     parts: tuple[Windows, ...]
 
+    def of_parts(self, read: Callable[[Windows], Tensor]) -> Tensor:
+        """What `read` makes of the windows of each part, one after the other, [B, D]."""
+        return torch.cat([read(part) for part in self.parts])
+
     def at_places(self, states: Sequence[Tensor]) -> Tensor:
         """Of the states [B_p, L_p, D] of each of `parts` those at `places`, [T, D]."""
         if len(states) == 1:
@@ -128,7 +132,7 @@ class NextItem(OfSequences):
         model = model or self.model
         if model.causal:
             return batch.at_places([model.states(part) for part in batch.parts])
-        return torch.cat([model.last(part) for part in batch.parts])
+        return batch.of_parts(model.last)
 
 
 class Method(NextItem):

@@ -93,15 +93,14 @@ class Epoch:
         `users`, `ends` and `counts` on the device.
     bounds : list of int
         Batch b holds samples `bounds[b]` to `bounds[b + 1]`.
-    widths, totals : list of int
-        Longest window and number of targets of each batch; known on the host, so that the device is not waited for.
+    totals : list of int
+        Number of targets of each batch; known on the host, as the next are, so that the device is not waited for.
     parts : list of list of (int, int, int)
-        Of each batch first row, last row + 1 and longest window of each part (`Targets.parts`).
+        Of each batch first row, last row + 1 and longest window of each part (`Targets.parts`), the longest first.
     """
 
     columns: Tensor
     bounds: list[int]
-    widths: list[int]
     totals: list[int]
     parts: list[list[tuple[int, int, int]]]
 
@@ -191,12 +190,9 @@ class Trainer(Loop):
         order, lengths = order[by_batch], lengths[by_batch]
         columns = np.stack([part[order] for part in vars(self.samples).values()])
         bounds = np.searchsorted(batch[by_batch], np.arange(self.steps_per_epoch + 1))
-        widths = np.maximum.reduceat(lengths, bounds[:-1])
         totals = np.add.reduceat(columns[2], bounds[:-1])
         parts = [self._parts(lengths[start:stop]) for start, stop in itertools.pairwise(bounds.tolist())]
-        return Epoch(
-            torch.from_numpy(columns).to(self.device), bounds.tolist(), widths.tolist(), totals.tolist(), parts
-        )
+        return Epoch(torch.from_numpy(columns).to(self.device), bounds.tolist(), totals.tolist(), parts)
 
     def _parts(self, lengths: np.ndarray) -> list[tuple[int, int, int]]:
         """Cut a batch whose windows have `lengths` into parts, as `Epoch` has them."""
@@ -207,10 +203,9 @@ class Trainer(Loop):
 
     def _batch(self, epoch: Epoch, place: int) -> Targets:
         users, ends, counts = epoch.columns[:, epoch.bounds[place] : epoch.bounds[place + 1]]
-        width, total = epoch.widths[place], epoch.totals[place]
-        windows, more = cut(self.data, users, ends, width), 0
-        if self.method.holds_target:
-            windows, more = cut(self.data, users, ends + 1, min(width + 1, self.window)), 1
+        total, width = epoch.totals[place], epoch.parts[place][0][2]
+        more = int(self.method.holds_target)
+        windows = cut(self.data, users, ends + more, min(width + more, self.window))
         parts = tuple(windows.part(start, stop, min(longest + more, self.window))
                       for start, stop, longest in epoch.parts[place])
         rows = torch.arange(len(users), device=self.device)
